@@ -1,0 +1,244 @@
+"""Builds everything once and closes it in reverse. No logic."""
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+
+from quarterdeck import keys as keyfiles
+from quarterdeck.checkpoint.bindings import Bindings
+from quarterdeck.checkpoint.checkpoint import Checkpoint
+from quarterdeck.checkpoint.recording import Recorder
+from quarterdeck.checkpoint.settling import Settling
+from quarterdeck.checkpoint.spool import Spool
+from quarterdeck.domain.errors import Unavailable
+from quarterdeck.domain.fleets import Dialect
+from quarterdeck.domain.limits import PROCESS_HEARTBEAT_SECONDS, SEAL_SECONDS_MAX
+from quarterdeck.gateways.actions import ActionsGateway
+from quarterdeck.gateways.llm.exchange import ModelGateway
+from quarterdeck.gateways.llm.models import ModelList
+from quarterdeck.gateways.routes import DataPlane, Endpoint
+from quarterdeck.keys import SealingKey
+from quarterdeck.loops.renew_lease import renew_lease, watch_standing
+from quarterdeck.loops.seal_ledger import seal_ledger
+from quarterdeck.loops.settle_spooled import settle_spooled
+from quarterdeck.loops.sweep_actions import sweep_actions
+from quarterdeck.loops.ticking import Tick
+from quarterdeck.orchestration.runner import Runner
+from quarterdeck.services import Services
+from quarterdeck.services.actions import Actions
+from quarterdeck.services.agents import Agents
+from quarterdeck.services.backups import Backups
+from quarterdeck.services.changes import Changes
+from quarterdeck.services.costs import Costs
+from quarterdeck.services.health import Health
+from quarterdeck.services.keys import Keys
+from quarterdeck.services.ledger import LedgerReadings
+from quarterdeck.services.runs import Runs
+from quarterdeck.services.secrets import Secrets
+from quarterdeck.settings import Settings
+from quarterdeck.sources import SystemClock, SystemDice, TimeSortedIds
+from quarterdeck.store import standing
+from quarterdeck.store.database import Database
+from quarterdeck.store.keys import Keyring
+from quarterdeck.store.postgresql import PostgresqlDatabase
+from quarterdeck.store.sqlite import SqliteDatabase
+from quarterdeck.store.standing import Process
+from quarterdeck.upstream.credentials import Credentials
+from quarterdeck.upstream.models.call import ModelCall
+from quarterdeck.upstream.models.client import ModelClient, open_session
+from quarterdeck.upstream.tools.call import ToolCalls
+from quarterdeck.upstream.tools.python import PythonTools
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """A running process: what entrances and loops are made of."""
+
+    settings: Settings
+    process: Process
+    db: Database
+    clock: SystemClock
+    dice: SystemDice
+    master: SealingKey
+    keyring: Keyring
+    bindings: Bindings
+    checkpoint: Checkpoint
+    settling: Settling
+    models: ModelClient
+    tools: ToolCalls
+    runner: Runner
+    services: Services
+    openai: ModelGateway
+    anthropic: ModelGateway
+
+
+def _open_database(settings: Settings, process: str, clock: SystemClock) -> Database:
+    if settings.database_url is not None:
+        ids = TimeSortedIds()
+        return PostgresqlDatabase(
+            settings.database_url, writer=process, attempt=lambda: ids.new("att")
+        )
+    return SqliteDatabase(settings.folder / "quarterdeck.db", writer=process, clock=clock)
+
+
+def _open_master(settings: Settings, dice: SystemDice) -> SealingKey:
+    path = settings.master_key_file
+    if path.exists() or settings.database_url is not None:
+        return keyfiles.read_master(path, dice)
+    if (settings.folder / "quarterdeck.db").exists():
+        raise Unavailable(
+            f"the master key `{path}` is missing",
+            hint="put it back, or name it in QUARTERDECK_KEY_FILE: a new one opens nothing",
+        )
+    return keyfiles.make_master(path, dice)
+
+
+@asynccontextmanager
+async def house(settings: Settings, *, role: str) -> AsyncIterator[House]:
+    """Everything one process needs, from the database up."""
+    clock, dice, ids = SystemClock(), SystemDice(), TimeSortedIds()
+    settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    process = Process(id=ids.new("prc"), role=role, host=socket.gethostname(), pid=os.getpid())
+    async with AsyncExitStack() as stack:
+        master = _open_master(settings, dice)
+        db = _open_database(settings, process.id, clock)
+        stack.push_async_callback(db.close)
+        await _join(db, process, ids.new("inc"), alone=settings.database_url is None)
+        stack.push_async_callback(_leave, db, process)
+        session = await stack.enter_async_context(open_session())
+        built = _build(settings, process, db, master, session)
+        stack.push_async_callback(built.tools.python.close)
+        stack.push_async_callback(built.settling.drain)
+        yield built
+
+
+async def _join(db: Database, process: Process, incarnation: str, *, alone: bool) -> None:
+    await db.write(lambda tx: standing.found(tx, incarnation))
+    await db.write(lambda tx: standing.renew_lease(tx, process))
+    if alone:
+        await db.write(lambda tx: standing.end_other_leases(tx, process.id))
+
+
+async def _leave(db: Database, process: Process) -> None:
+    await db.write(lambda tx: standing.end_lease(tx, process.id))
+
+
+def _build(
+    settings: Settings,
+    process: Process,
+    db: Database,
+    master: SealingKey,
+    session: aiohttp.ClientSession,
+) -> House:
+    clock, dice, ids = SystemClock(), SystemDice(), TimeSortedIds()
+    keyring = Keyring(db, master, dice, {})
+    bindings = Bindings(db)
+    checkpoint = Checkpoint(
+        db=db,
+        bindings=bindings,
+        recorder=Recorder(keyring),
+        keyring=keyring,
+        clock=clock,
+        ids=ids,
+        dice=dice,
+        process=process.id,
+        spool=Spool(settings.folder / "spool", master),
+    )
+    settling = Settling(checkpoint)
+    credentials = Credentials(db=db, master=master, clock=clock, environment=settings.secrets)
+    client = ModelClient(session, credentials, checkpoint.is_current)
+    tools = ToolCalls(
+        PythonTools(folder=settings.folder / "tools", clock=clock), checkpoint.is_current
+    )
+    openai, anthropic = (
+        ModelGateway(
+            dialect=dialect, checkpoint=checkpoint, client=client, clock=clock, settle=settling.start
+        )
+        for dialect in ("openai", "anthropic")
+    )
+    return House(
+        settings=settings,
+        process=process,
+        db=db,
+        clock=clock,
+        dice=dice,
+        master=master,
+        keyring=keyring,
+        bindings=bindings,
+        checkpoint=checkpoint,
+        settling=settling,
+        models=client,
+        tools=tools,
+        runner=Runner(checkpoint, ModelCall(client), tools),
+        services=_services(settings, db, master, keyring, bindings),
+        openai=openai,
+        anthropic=anthropic,
+    )
+
+
+def _services(
+    settings: Settings, db: Database, master: SealingKey, keyring: Keyring, bindings: Bindings
+) -> Services:
+    clock, dice, ids = SystemClock(), SystemDice(), TimeSortedIds()
+    return Services(
+        actions=Actions(db=db),
+        agents=Agents(bindings=bindings),
+        backups=Backups(db=db, settings=settings, clock=clock, dice=dice),
+        changes=Changes(db=db, bindings=bindings, clock=clock, dice=dice),
+        costs=Costs(db=db, clock=clock),
+        health=Health(db=db, settings=settings, bindings=bindings, clock=clock),
+        keys=Keys(db=db, bindings=bindings, clock=clock, ids=ids, dice=dice),
+        ledger=LedgerReadings(db=db, keyring=keyring, clock=clock, dice=dice),
+        runs=Runs(db=db, bindings=bindings, keyring=keyring, clock=clock, ids=ids, dice=dice),
+        secrets=Secrets(db=db, master=master, dice=dice),
+    )
+
+
+def application(built: House, *, role: str = "all") -> Endpoint:
+    """The whole product as one ASGI application; a role leaves out what it does not serve."""
+    actions = ActionsGateway(checkpoint=built.checkpoint)
+    plane: dict[tuple[str, str], Endpoint] = {}
+    if role in ("all", "gateway"):
+        plane = {
+            ("POST", "/openai/v1/chat/completions"): built.openai,
+            ("GET", "/openai/v1/models"): _models(built, "openai"),
+            ("POST", "/anthropic/v1/messages"): built.anthropic,
+            ("GET", "/anthropic/v1/models"): _models(built, "anthropic"),
+            ("POST", "/v1/actions"): actions.admit,
+        }
+    return DataPlane(endpoints=plane, receipt=actions.receipt, other=_people(built, role))
+
+
+def _models(built: House, dialect: Dialect) -> ModelList:
+    return ModelList(dialect=dialect, checkpoint=built.checkpoint, clock=built.clock)
+
+
+def ticks(built: House) -> list[Tick]:
+    """The background work of one process."""
+    return [
+        Tick(
+            name="renew_lease",
+            seconds=PROCESS_HEARTBEAT_SECONDS,
+            run=lambda: renew_lease(built.db, built.process),
+        ),
+        Tick(
+            name="watch_standing",
+            seconds=1,
+            run=lambda: watch_standing(built.db, built.checkpoint.watch),
+        ),
+        Tick(name="settle_spooled", seconds=2, run=lambda: settle_spooled(built.checkpoint)),
+        Tick(
+            name="sweep_actions",
+            seconds=5,
+            run=lambda: sweep_actions(built.checkpoint, built.tools.use),
+        ),
+        Tick(
+            name="seal_ledger",
+            seconds=SEAL_SECONDS_MAX,
+            run=lambda: seal_ledger(built.db, built.keyring),
+        ),
+    ]

@@ -1,0 +1,1 @@
+"""The one place every action passes, before and after it takes effect."""

@@ -1,0 +1,310 @@
+"""The one place every action passes, before and after it takes effect.
+
+INVARIANT (I-1): an effect runs only with a Cleared. INVARIANT (I-2): a Cleared exists only after its
+intent is committed. INVARIANT (I-5): no transaction is open while anything remote is awaited.
+Deliberately absent: any knowledge of a vendor, a wire or a tool's back end.
+"""
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import orjson
+
+from quarterdeck.checkpoint import admission as admissions
+from quarterdeck.checkpoint import settlement as settlements
+from quarterdeck.checkpoint import stages
+from quarterdeck.checkpoint.admission import Draft, Earlier
+from quarterdeck.checkpoint.bindings import Binding, Bindings
+from quarterdeck.checkpoint.clearance import is_current
+from quarterdeck.checkpoint.recording import Prepared, Recorder
+from quarterdeck.checkpoint.settlement import Settlement
+from quarterdeck.checkpoint.spool import Spool
+from quarterdeck.checkpoint.stages import Ruling
+from quarterdeck.domain import labels as labelling
+from quarterdeck.domain.actions import (
+    Action,
+    Admission,
+    Cleared,
+    Done,
+    Effect,
+    InDoubt,
+    Outcome,
+    Proposal,
+    Receipt,
+)
+from quarterdeck.domain.budgets import Bound, windows
+from quarterdeck.domain.errors import Conflict, LimitExceeded, Unavailable, Unidentified
+from quarterdeck.domain.fleets import Cap, Tool
+from quarterdeck.domain.ids import ActionId, AgentName, RevisionHash, RunId, TeamName
+from quarterdeck.domain.labels import Label
+from quarterdeck.domain.ledger import NONCE_BYTES
+from quarterdeck.domain.limits import EFFECT_SECONDS_MAX
+from quarterdeck.domain.runs import RunIdentity
+from quarterdeck.domain.verdicts import strictest
+from quarterdeck.keys import SealingKey, credential_hash
+from quarterdeck.sources import Clock, Dice, Ids, datetime_of
+from quarterdeck.store import runs, sealed
+from quarterdeck.store.database import Database, Row
+from quarterdeck.store.keys import Keyring
+
+IDENTITIES_KNOWN_MAX: Final = 10_000
+RUN_KEYS_KNOWN_MAX: Final = 1_000
+
+
+@dataclass(slots=True)
+class Watch:
+    """The freeze epoch this process has noticed; a loop keeps it fresh."""
+
+    epoch: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Checkpoint:
+    """Admit, carry out, settle."""
+
+    db: Database
+    bindings: Bindings
+    recorder: Recorder
+    keyring: Keyring
+    clock: Clock
+    ids: Ids
+    dice: Dice
+    process: str
+    spool: Spool
+    watch: Watch = field(default_factory=Watch)
+    _identities: "OrderedDict[bytes, RunIdentity]" = field(default_factory=OrderedDict)
+    _run_keys: "OrderedDict[RunId, SealingKey]" = field(default_factory=OrderedDict)
+
+    async def carry_out(self, proposal: Proposal, effect: Effect) -> Outcome:
+        """Pass one action through: the only path to an effect."""
+        admission = await self.admit(proposal)
+        if not isinstance(admission, Cleared):
+            return admission
+        receipt = await execute(effect, admission)
+        return receipt if isinstance(receipt, InDoubt) else await self.settle(admission, receipt)
+
+    async def admit(self, proposal: Proposal) -> Admission:
+        """Decide a proposal and commit the decision; a Cleared comes back only after the commit."""
+        identity = await self.identify(proposal.credential)
+        binding = await self.bindings.of(identity.revision)
+        now = self.clock.micros()
+        action_id = ActionId(self.ids.new("act"))
+        action = stages.bind(proposal, identity, action=action_id, now=now)
+        ruling = self._rule(proposal, binding)
+        if ruling.contract is not None and action.kind == "model":
+            action = _retargeted(action, ruling)
+        prepared = await self.recorder.prepare(action.team, action.run, proposal.content)
+        draft = Draft(
+            action=action,
+            ruling=ruling,
+            windows=windows(_caps(binding), datetime_of(now)),
+            prepared=prepared,
+            process=self.process,
+            nonce=self.dice.bytes(NONCE_BYTES),
+            sealed_arguments=await self._seal_arguments(action, ruling),
+        )
+        answer = await self.db.write(
+            lambda tx: admissions.admit(tx, draft), touches=tuple(draft.windows)
+        )
+        if isinstance(answer, Earlier):
+            return await self._as_before(answer.row)
+        self.recorder.stored(prepared)
+        return answer
+
+    def _rule(self, proposal: Proposal, binding: Binding) -> Ruling:
+        ruled = (stages.rule_model if proposal.kind == "model" else stages.rule_tool)(
+            proposal, binding
+        )
+        if not proposal.findings:
+            return ruled
+        return Ruling(
+            verdict=strictest(ruled.verdict, *proposal.findings),
+            contract=ruled.contract,
+            price=ruled.price,
+            bound=ruled.bound,
+        )
+
+    async def settle(self, cleared: Cleared, receipt: Receipt) -> Done:
+        """Charge what the effect used and commit its outcome; a tool's result leaves only after."""
+        action = cleared.action
+        used = _used(cleared, receipt)
+        prepared = await self._prepared_answer(action, receipt)
+        settlement = Settlement(
+            action=action,
+            reservation=cleared.reservation,
+            receipt=receipt,
+            used=used,
+            prepared=prepared,
+            labels=_result_labels(cleared) | (prepared.labels if prepared else labelling.NONE),
+            sealed_answer=await self._sealed_answer(action, receipt),
+            nonces=(self.dice.bytes(NONCE_BYTES), self.dice.bytes(NONCE_BYTES)),
+        )
+        try:
+            overrun = await self.commit_settlement(settlement)
+        except (Unavailable, LimitExceeded):
+            # The effect took place: what cannot be committed now is kept on disk and retried.
+            await asyncio.to_thread(self.spool.put, settlement)
+            return Done(action=action, receipt=receipt)
+        if overrun is None:
+            raise Conflict(f"action `{action.id}` was settled before")
+        return Done(action=action, receipt=receipt, overrun_nanousd=overrun)
+
+    async def commit_settlement(self, settlement: Settlement) -> int | None:
+        """Commit a settlement: the overrun, or `None` if the action was settled before."""
+        return await self.db.write(
+            lambda tx: settlements.settle(tx, settlement),
+            touches=tuple(hold.budget for hold in settlement.reservation.holds),
+        )
+
+    def is_current(self, cleared: Cleared) -> bool:
+        """Whether an effect may still begin, as far as this process has noticed."""
+        return is_current(cleared, now=self.clock.micros(), epoch=self.watch.epoch)
+
+    async def identify(self, credential: str) -> RunIdentity:
+        """Whose run this is. Whether the credential still lives is asked again in the admission."""
+        digest = credential_hash(credential)
+        known = self._identities.get(digest)
+        if known is not None:
+            return known
+        found = await self.db.read(lambda tx: runs.find_identity(tx, digest))
+        if found is None:
+            raise Unidentified(
+                stages.UNKNOWN_CREDENTIAL,
+                hint="start a run with `quarterdeck runs start` and use its credential",
+            )
+        self._identities[digest] = found
+        if len(self._identities) > IDENTITIES_KNOWN_MAX:
+            self._identities.popitem(last=False)
+        return found
+
+    async def _prepared_answer(self, action: Action, receipt: Receipt) -> Prepared | None:
+        if not receipt.content.rest:
+            return None
+        return await self.recorder.prepare_answer(action.team, action.run, receipt.content)
+
+    async def _sealed_answer(self, action: Action, receipt: Receipt) -> bytes | None:
+        """A tool's result, and a model's under a key, can be asked for again: exactly, so sealed."""
+        if receipt.status == "not_attempted" or not (
+            action.kind == "tool" or action.idempotency_key is not None
+        ):
+            return None
+        key = await self._run_key(action.run, action.team)
+        body = orjson.dumps({"result": receipt.result.decode("latin-1"), "detail": receipt.detail})
+        return key.seal(f"{action.id}/answer", body)
+
+    async def _seal_arguments(self, action: Action, ruling: Ruling) -> bytes | None:
+        """What may have to be carried out again exactly: an idempotent tool's arguments."""
+        if not isinstance(ruling.contract, Tool) or not ruling.contract.idempotent:
+            return None
+        key = await self._run_key(action.run, action.team)
+        return key.seal(f"{action.id}/arguments", action.arguments)
+
+    async def sealed_arguments(self, action: Action) -> bytes | None:
+        """The arguments an action in doubt was cleared with, if they were sealed."""
+        name = f"{action.id}/arguments"
+        stored = await self.db.read(lambda tx: sealed.find(tx, name))
+        if stored is None:
+            return None
+        return (await self._run_key(action.run, action.team)).open(name, stored)
+
+    async def _run_key(self, run: RunId, team: TeamName) -> SealingKey:
+        known = self._run_keys.get(run)
+        if known is None:
+            team_key = await self.keyring.team_key(team)
+            known = await self.db.read(lambda tx: sealed.run_key(tx, run, team_key))
+            self._run_keys[run] = known
+            if len(self._run_keys) > RUN_KEYS_KNOWN_MAX:
+                self._run_keys.popitem(last=False)
+        return known
+
+    async def _as_before(self, row: Row) -> Done | InDoubt:
+        """The outcome of an action asked before, from its row and its sealed answer."""
+        action = action_of(row)
+        if row["state"] in ("begun", "in_doubt"):
+            return InDoubt(action=action)
+        stored = await self.db.read(lambda tx: sealed.find(tx, f"{action.id}/answer"))
+        answer = {"result": "", "detail": {}}
+        if stored is not None:
+            key = await self._run_key(action.run, action.team)
+            answer = orjson.loads(key.open(f"{action.id}/answer", stored))
+        receipt = Receipt(
+            status=row["state"] if row["state"] in ("done", "failed") else "failed",
+            result=answer["result"].encode("latin-1"),
+            cost_nanousd=row["cost_nanousd"],
+            detail=answer["detail"],
+        )
+        return Done(action=action, receipt=receipt)
+
+
+async def execute(effect: Effect, cleared: Cleared) -> Receipt | InDoubt:
+    """Run an effect. A raise is a failure; a timeout is not: it may have happened."""
+    try:
+        async with asyncio.timeout(EFFECT_SECONDS_MAX):
+            return await effect(cleared)
+    except TimeoutError:
+        return InDoubt(action=cleared.action)
+    except Exception as error:  # noqa: BLE001  whatever an effect raises is an outcome
+        return Receipt(
+            status="failed",
+            result=b"",
+            cost_nanousd=cleared.bound.nanousd,
+            usage_source="estimated",
+            detail={"error": f"{type(error).__name__}: {error}"[:500]},
+        )
+
+
+def _retargeted(action: Action, ruling: Ruling) -> Action:
+    """A model is named with the vendor entry it is bound to."""
+    assert ruling.contract is not None
+    return replace(action, target=f"{ruling.contract.name}/{action.target}")
+
+
+def _caps(binding: Binding) -> dict[str, tuple[Cap, ...]]:
+    fleet, agent = binding.fleet, binding.agent
+    return {
+        "fleet": fleet.caps,
+        f"team:{agent.team}": fleet.teams.get(agent.team, ()),
+        f"agent:{agent.name}": agent.caps,
+    }
+
+
+def _used(cleared: Cleared, receipt: Receipt) -> Bound:
+    """What to charge. A call that was not made costs nothing; an estimate never passes its bound."""
+    if receipt.status == "not_attempted":
+        return Bound(nanousd=0, tokens=0, calls=0)
+    tokens = 0 if receipt.usage is None else receipt.usage.total()
+    cost = receipt.cost_nanousd
+    if cleared.price is not None and receipt.usage is not None:
+        cost = cleared.price.cost_nanousd(receipt.usage)
+    if receipt.usage_source == "estimated":
+        cost = min(cost, cleared.bound.nanousd)
+        tokens = min(tokens, cleared.bound.tokens)
+    return Bound(nanousd=cost, tokens=tokens)
+
+
+def _result_labels(cleared: Cleared) -> frozenset[Label]:
+    contract = cleared.contract
+    if not isinstance(contract, Tool):
+        return labelling.NONE
+    return frozenset(("internal",) if contract.trust == "trusted" else ("external",))
+
+
+def action_of(row: Row) -> Action:
+    """An action as its row remembers it; the arguments themselves are only in the sealed store."""
+    return Action(
+        id=ActionId(row["id"]),
+        run=RunId(row["run"]),
+        agent=AgentName(row["agent"]),
+        team=TeamName(row["team"]),
+        revision=RevisionHash(row["revision"]),
+        kind=row["kind"],
+        target=row["target"],
+        arguments=b"",
+        digest=row["digest"],
+        labels=labelling.parse(row["labels"]),
+        mark=row["mark"],
+        idempotency_key=row["idempotency_key"],
+        proposed_at=row["proposed_at"],
+    )

@@ -1,0 +1,50 @@
+"""The one place a Cleared is made, and the last look at it before the first byte leaves."""
+
+from dataclasses import dataclass
+
+from quarterdeck.domain.actions import Action, Cleared
+from quarterdeck.domain.budgets import Bound, Reservation
+from quarterdeck.domain.fleets import Tool, Vendor
+from quarterdeck.domain.limits import CLEARANCE_SECONDS_MAX
+from quarterdeck.domain.money import Price
+from quarterdeck.domain.verdicts import Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a clearance is good for: contract, price and bound, at one epoch of one incarnation."""
+
+    contract: Vendor | Tool
+    price: Price | None
+    bound: Bound
+    epoch: int
+    incarnation: str
+    now: int
+
+
+def clear(
+    action: Action,
+    verdict: Verdict,
+    *,
+    reservation: Reservation,
+    terms: Terms,
+    approval: str | None,
+) -> Cleared:
+    """Evidence that this exact action may take effect, for a few seconds, at this epoch."""
+    return Cleared(
+        action=action,
+        verdict=verdict,
+        reservation=reservation,
+        contract=terms.contract,
+        bound=terms.bound,
+        price=terms.price,
+        approval=approval,
+        epoch=terms.epoch,
+        incarnation=terms.incarnation,
+        not_after=terms.now + CLEARANCE_SECONDS_MAX * 1_000_000,
+    )
+
+
+def is_current(cleared: Cleared, *, now: int, epoch: int) -> bool:
+    """Whether the effect may still begin: not too late, and nothing was frozen since."""
+    return now <= cleared.not_after and epoch <= cleared.epoch

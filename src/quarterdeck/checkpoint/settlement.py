@@ -1,0 +1,77 @@
+"""The transaction after an effect: charge, outcome and leaf, or none of them."""
+
+from dataclasses import dataclass
+
+from quarterdeck.checkpoint.recording import Prepared
+from quarterdeck.domain.actions import Action, Receipt
+from quarterdeck.domain.budgets import Bound, Reservation, charges
+from quarterdeck.domain.labels import Labels
+from quarterdeck.domain.ledger import Entry
+from quarterdeck.sources import datetime_of
+from quarterdeck.store import actions, budgets, ledger, payloads, runs, sealed
+from quarterdeck.store.database import Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """A receipt that is ready for its transaction."""
+
+    action: Action
+    reservation: Reservation
+    receipt: Receipt
+    used: Bound
+    prepared: Prepared | None
+    labels: Labels
+    sealed_answer: bytes | None
+    nonces: tuple[bytes, bytes]
+
+
+def settle(tx: Transaction, settlement: Settlement) -> int | None:
+    """Charge and finish an open action; the overrun in nano-USD, `None` if it was settled before."""
+    action, receipt = settlement.action, settlement.receipt
+    body = actions.finish(
+        tx,
+        action.id,
+        receipt,
+        cost_nanousd=settlement.used.nanousd,
+        response=None if settlement.prepared is None else settlement.prepared.root,
+    )
+    if body is None:
+        return None
+    charged = charges(settlement.reservation, settlement.used)
+    budgets.settle(tx, charged)
+    if settlement.prepared is not None:
+        payloads.put(tx, settlement.prepared.payloads)
+    if settlement.sealed_answer is not None:
+        sealed.put(tx, f"{action.id}/answer", action.run, settlement.sealed_answer)
+    entry = Entry(kind=f"settled:{receipt.status}", subject=action.id, body=body)
+    ledger.append(tx, entry, settlement.nonces[0], keep_body=False)
+    overrun = max((o for hold, _, o in charged if hold.unit == "nanousd"), default=0)
+    if overrun:
+        _record_overrun(tx, settlement, overrun)
+    _count(tx, settlement)
+    if settlement.labels:
+        runs.join_labels(tx, action.run, settlement.labels)
+    return overrun
+
+
+def _record_overrun(tx: Transaction, settlement: Settlement, overrun: int) -> None:
+    body = {
+        "action": settlement.action.id,
+        "cause": "billed above its bound",
+        "overrun_nanousd": overrun,
+        "budgets": [hold.budget for hold in settlement.reservation.holds],
+    }
+    ledger.append(
+        tx, Entry(kind="overrun", subject=settlement.action.id, body=body), settlement.nonces[1]
+    )
+
+
+def _count(tx: Transaction, settlement: Settlement) -> None:
+    counted = {"cost_nanousd": settlement.used.nanousd}
+    if settlement.receipt.usage is not None:
+        counted |= settlement.receipt.usage.as_json()
+    if settlement.receipt.status == "failed":
+        counted["failed"] = 1
+    day = datetime_of(settlement.action.proposed_at).date().isoformat()
+    actions.tally(tx, settlement.action, day, counted)

@@ -1,0 +1,178 @@
+"""The stages of an admission, one function each. None decides what happens next: `conclude` does."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+import jsonschema_rs
+import orjson
+
+from quarterdeck.checkpoint.bindings import Binding
+from quarterdeck.checkpoint.estimate import model_bound, tool_bound
+from quarterdeck.domain.actions import Action, Proposal
+from quarterdeck.domain.budgets import Bound
+from quarterdeck.domain.errors import Invalid, Unidentified
+from quarterdeck.domain.fleets import Agent, Tool, Vendor
+from quarterdeck.domain.ids import ActionId, ToolName
+from quarterdeck.domain.limits import IDEMPOTENCY_KEY_CHARACTERS_MAX, RUN_CREDENTIAL_SECONDS
+from quarterdeck.domain.money import Price
+from quarterdeck.domain.runs import RunIdentity
+from quarterdeck.domain.verdicts import Reason, Verdict, allow, deny, strictest
+from quarterdeck.fleet.contracts import validator
+from quarterdeck.store.database import Row
+from quarterdeck.store.standing import Standing
+
+UNKNOWN_CREDENTIAL: Final = "this credential is not known, has expired or was revoked"
+_WRITES: Final = ("write", "privileged")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """What contract and grants say, before the transaction: a verdict, and terms to act under."""
+
+    verdict: Verdict
+    contract: Vendor | Tool | None = None
+    price: Price | None = None
+    bound: Bound | None = None
+
+
+def bind(proposal: Proposal, identity: RunIdentity, *, action: ActionId, now: int) -> Action:
+    """The proposal as an action of a known run. From here on its arguments never change."""
+    key = proposal.idempotency_key
+    if key is not None and not 1 <= len(key) <= IDEMPOTENCY_KEY_CHARACTERS_MAX:
+        raise Invalid(
+            "the idempotency key is empty or too long",
+            hint=f"use 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} characters",
+        )
+    return Action(
+        id=action,
+        run=identity.run,
+        agent=identity.agent,
+        team=identity.team,
+        revision=identity.revision,
+        kind=proposal.kind,
+        target=proposal.target,
+        arguments=proposal.arguments,
+        digest=hashlib.sha256(proposal.arguments).hexdigest(),
+        labels=proposal.labels,
+        mark=proposal.mark,
+        idempotency_key=key,
+        proposed_at=now,
+    )
+
+
+def rule_model(proposal: Proposal, binding: Binding) -> Ruling:
+    """Whether the agent may use this model. It names the model; the fleet names the vendor."""
+    for model in binding.agent.models:
+        vendor = binding.fleet.vendors[model.vendor]
+        if model.model == proposal.target and vendor.dialect == proposal.dialect:
+            if proposal.tokens is None:
+                return Ruling(verdict=deny("error:bound", "the call's size has no upper bound"))
+            price = vendor.prices.get(model.model)
+            if price is None:
+                return Ruling(verdict=deny("error:price", f"`{model.model}` has no price"))
+            return Ruling(
+                verdict=allow(f"grant:model:{model.role}", f"the agent's {model.role} model"),
+                contract=vendor,
+                price=price,
+                bound=model_bound(price, proposal.tokens),
+            )
+    may = ", ".join(f"`{m.model}`" for m in binding.agent.models) or "none"
+    return Ruling(
+        verdict=deny(
+            "default:model",
+            f"the agent `{binding.agent.name}` may not use the model `{proposal.target}`"
+            f" on this route; it may use {may}",
+        )
+    )
+
+
+def rule_tool(proposal: Proposal, binding: Binding) -> Ruling:
+    """Grants and contract of a tool. Unknown and not granted read the same: there is no oracle."""
+    name = ToolName(proposal.target)
+    tool = binding.fleet.tools.get(name) if name in binding.agent.tools else None
+    if tool is None:
+        return Ruling(
+            verdict=deny(
+                "default:tool", f"the agent `{binding.agent.name}` has no tool `{proposal.target}`"
+            )
+        )
+    return Ruling(
+        verdict=strictest(
+            _autonomy_verdict(binding.agent, tool), _arguments_verdict(tool, proposal)
+        ),
+        contract=tool,
+        bound=tool_bound(tool),
+    )
+
+
+def _autonomy_verdict(agent: Agent, tool: Tool) -> Verdict:
+    """What the level of autonomy makes of the tool's effect class (PO-2, PO-4)."""
+    rule = f"grant:tool:{tool.name}"
+    if tool.effect == "privileged":
+        return Verdict("ask", (Reason("effect:privileged", "privileged tools always ask"),))
+    if tool.effect in _WRITES and agent.autonomy == "L0":
+        return deny("autonomy:L0", "an agent at L0 only drafts")
+    if tool.effect in _WRITES and agent.autonomy == "L1":
+        return Verdict("suggest", (Reason("autonomy:L1", "an agent at L1 suggests its writes"),))
+    return allow(rule, f"granted to the agent `{agent.name}`")
+
+
+# Compiled contracts by their digest; a fleet has few, and a digest never changes its meaning.
+_VALIDATORS: Final[dict[str, jsonschema_rs.Validator]] = {}
+
+
+def _validator(tool: Tool) -> jsonschema_rs.Validator:
+    found = _VALIDATORS.get(tool.digest)
+    if found is None:
+        found = _VALIDATORS[tool.digest] = validator(tool.arguments)
+    return found
+
+
+def _arguments_verdict(tool: Tool, proposal: Proposal) -> Verdict:
+    try:
+        arguments = orjson.loads(proposal.arguments)
+    except orjson.JSONDecodeError:
+        return deny("contract:arguments", "the arguments are not JSON")
+    error = next(iter(_validator(tool).iter_errors(arguments)), None)
+    if error is None:
+        return allow("contract:arguments", "the arguments fit the contract")
+    where = "/".join(str(step) for step in error.instance_path) or "the arguments"
+    return deny("contract:arguments", f"{where}: {error.message}"[:500])
+
+
+def freeze_verdict(action: Action, standing: Standing) -> Verdict:
+    """Whether anything the action is part of is frozen."""
+    scopes = (
+        "fleet",
+        f"team:{action.team}",
+        f"agent:{action.agent}",
+        f"tool:{action.target}",
+        f"tool:{action.target}@{action.agent}",
+        f"run:{action.run}",
+    )
+    for scope in scopes:
+        if scope in standing.frozen:
+            return deny(f"freeze:{scope}", f"{scope.replace(':', ' ')} is frozen")
+    return allow("standing", "nothing it is part of is frozen")
+
+
+def check_run(row: Row | None, now: int) -> None:
+    """Whether the run's credential is still good: asked in the admission's own transaction."""
+    if (
+        row is None
+        or row["state"] != "running"
+        or row["credential_until"] <= now
+        or row["incarnation"] != row["incarnation_now"]
+    ):
+        raise Unidentified(
+            UNKNOWN_CREDENTIAL,
+            hint="start a run with `quarterdeck runs start` and use its credential",
+        )
+
+
+def renews_credential(row: Row, now: int) -> bool:
+    """Whether the credential is past half its life and may live longer."""
+    until: int = row["credential_until"]
+    half = RUN_CREDENTIAL_SECONDS * 500_000
+    return until - now < half and until < row["deadline"]

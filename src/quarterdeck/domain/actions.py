@@ -1,0 +1,154 @@
+"""Actions: what a run proposes, what the checkpoint answers, what came of it.
+
+The evidence types, in the order it is won: Proposal, Action, Verdict, Cleared, Receipt. Only
+`checkpoint/` makes a Cleared; nothing reaches the outside for an agent without one.
+Times are whole microseconds since the epoch.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from quarterdeck.domain import labels as labelling
+from quarterdeck.domain.budgets import Bound, Reservation
+from quarterdeck.domain.fleets import Dialect, Tool, Vendor
+from quarterdeck.domain.ids import ActionId, AgentName, RevisionHash, RunId, TeamName
+from quarterdeck.domain.labels import Labels
+from quarterdeck.domain.money import Price, Usage
+from quarterdeck.domain.verdicts import Verdict
+
+Kind: TypeAlias = Literal["model", "tool"]
+Mark: TypeAlias = Literal["enforced", "cooperative", "observed"]
+UsageSource: TypeAlias = Literal["reported", "estimated", "none"]
+ReceiptStatus: TypeAlias = Literal["done", "failed", "not_attempted"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What of a request or an answer goes into the record: parts that recur, and the rest.
+
+    A conversation is parts (its messages, as the raw JSON they came in), so that an agent that
+    resends it on every turn stores each message once.
+    """
+
+    parts: tuple[bytes, ...] = ()
+    rest: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """Upper bounds of a model call: input from its bytes, output from its cap."""
+
+    input_max: int
+    output_max: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What a caller asks to do. Nothing in it is trusted yet."""
+
+    credential: str = field(repr=False)
+    kind: Kind
+    target: str
+    dialect: Dialect | None = None
+    arguments: bytes
+    content: Content
+    mark: Mark = "enforced"
+    tokens: Tokens | None = None
+    findings: tuple[Verdict, ...] = ()
+    labels: Labels = labelling.NONE
+    idempotency_key: str | None = None
+    approval: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """A proposal bound to a known run. Its arguments never change again."""
+
+    id: ActionId
+    run: RunId
+    agent: AgentName
+    team: TeamName
+    revision: RevisionHash
+    kind: Kind
+    target: str
+    arguments: bytes
+    digest: str
+    labels: Labels
+    mark: Mark
+    idempotency_key: str | None
+    proposed_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleared:
+    """Proof that this exact action may take effect now. Only the checkpoint makes one."""
+
+    action: Action
+    verdict: Verdict
+    reservation: Reservation
+    contract: Vendor | Tool
+    bound: Bound
+    price: Price | None
+    approval: str | None
+    epoch: int
+    incarnation: str
+    not_after: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What an effect says it did."""
+
+    status: ReceiptStatus
+    result: bytes
+    content: Content = field(default_factory=Content)
+    usage: Usage | None = None
+    usage_source: UsageSource = "none"
+    cost_nanousd: int = 0
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Denied, with the rules that said so."""
+
+    action: Action
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A person must answer first; proposed again with the approval, it is judged afresh."""
+
+    action: Action
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suggested:
+    """Recorded as it would have been done, and not done."""
+
+    action: Action
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InDoubt:
+    """The effect was cleared and nobody has said yet whether it took place."""
+
+    action: Action
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """It took effect, or provably failed, and is settled."""
+
+    action: Action
+    receipt: Receipt
+    overrun_nanousd: int = 0
+
+
+Admission: TypeAlias = Cleared | Refused | Held | Suggested | Done | InDoubt
+Outcome: TypeAlias = Done | Refused | Held | Suggested | InDoubt
+Effect: TypeAlias = Callable[[Cleared], Awaitable[Receipt]]

@@ -1,0 +1,127 @@
+"""Budgets: what may be spent, what is held for actions under way, what was charged. Pure arithmetic.
+
+INVARIANT: an admission never takes charged + held above a cap. Charged alone may pass it, only by an
+overrun (billed above the bound, or the cap was lowered), recorded with its cause; nothing more is
+then admitted. The same rule is a CHECK on the table.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from quarterdeck.domain.fleets import BudgetUnit, Cap, Period
+from quarterdeck.domain.ids import BudgetId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """The most an action may use: nano-USD, tokens, calls."""
+
+    nanousd: int
+    tokens: int
+    calls: int = 1
+
+    def of(self, unit: BudgetUnit) -> int:
+        """The bound in one unit."""
+        return {"nanousd": self.nanousd, "tokens": self.tokens, "calls": self.calls}[unit]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """One window of one cap: who it is for, what is left."""
+
+    id: BudgetId
+    cap: int | None
+    held: int
+    charged: int
+    overrun: int
+
+    def room(self) -> int | None:
+        """What may still be held; `None` means there is no cap."""
+        return None if self.cap is None else max(0, self.cap - self.held - self.charged)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """An amount kept aside on one budget for one action."""
+
+    budget: BudgetId
+    unit: BudgetUnit
+    amount: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """All holds of one action, and the process that owns them."""
+
+    holds: tuple[Hold, ...]
+    owner: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shortfall:
+    """The budget that has too little room, and by how much."""
+
+    budget: BudgetId
+    wanted: int
+    held: int
+    charged: int
+    cap: int
+
+
+def window_start(period: Period, now: datetime) -> str:
+    """The first day of the window that `now` (UTC) falls in, as a date."""
+    day = now.date()
+    if period == "week":
+        day -= timedelta(days=day.weekday())
+    elif period == "month":
+        day = day.replace(day=1)
+    return day.isoformat()
+
+
+def budget_id(scope: str, unit: BudgetUnit, period: Period, now: datetime) -> BudgetId:
+    """A budget's id says what it is: `agent:triage/nanousd/day/2026-11-21`."""
+    return BudgetId(f"{scope}/{unit}/{period}/{window_start(period, now)}")
+
+
+def windows(caps: Mapping[str, tuple[Cap, ...]], now: datetime) -> dict[BudgetId, Cap | None]:
+    """The budgets an action touches: the day's money of every scope, capped or not, and each cap."""
+    found: dict[BudgetId, Cap | None] = {}
+    for scope, scope_caps in caps.items():
+        found[budget_id(scope, "nanousd", "day", now)] = None
+        for cap in scope_caps:
+            found[budget_id(scope, cap.unit, cap.period, now)] = cap
+    return found
+
+
+def holds_of(budgets: Iterable[BudgetId], bound: Bound) -> tuple[Hold, ...]:
+    """What to hold on each budget, ordered by id: the order in which rows are locked."""
+    wanted = []
+    for budget in sorted(budgets):
+        unit: BudgetUnit = budget.split("/")[1]  # type: ignore[assignment]  # ids are made above
+        wanted.append(Hold(budget=budget, unit=unit, amount=bound.of(unit)))
+    return tuple(wanted)
+
+
+def reserve(
+    rows: Mapping[BudgetId, Budget], holds: tuple[Hold, ...], owner: str
+) -> Reservation | Shortfall:
+    """Whether every budget has room; all or nothing."""
+    for hold in holds:
+        row = rows[hold.budget]
+        room = row.room()
+        if room is not None and hold.amount > room:
+            assert row.cap is not None
+            return Shortfall(
+                budget=row.id, wanted=hold.amount, held=row.held, charged=row.charged, cap=row.cap
+            )
+    return Reservation(holds=holds, owner=owner)
+
+
+def charges(reservation: Reservation, used: Bound) -> tuple[tuple[Hold, int, int], ...]:
+    """For each hold: the amount to charge, and by how much that overran the hold."""
+    settled = []
+    for hold in reservation.holds:
+        amount = used.of(hold.unit)
+        settled.append((hold, amount, max(0, amount - hold.amount)))
+    return tuple(settled)

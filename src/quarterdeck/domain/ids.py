@@ -1,0 +1,15 @@
+"""Typed ids: one per noun, so that a run is never passed where an agent is meant."""
+
+from typing import NewType
+
+ActionId = NewType("ActionId", str)
+AgentName = NewType("AgentName", str)
+BudgetId = NewType("BudgetId", str)
+KeyId = NewType("KeyId", str)
+PayloadHash = NewType("PayloadHash", str)
+ProcessId = NewType("ProcessId", str)
+RevisionHash = NewType("RevisionHash", str)
+RunId = NewType("RunId", str)
+TeamName = NewType("TeamName", str)
+ToolName = NewType("ToolName", str)
+VendorName = NewType("VendorName", str)

@@ -1,0 +1,41 @@
+"""Who asks, and what their role lets them do (SPEC ID-1). Freezing is wide, thawing narrow."""
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from quarterdeck.domain.errors import Forbidden
+from quarterdeck.domain.fleets import Role
+from quarterdeck.domain.ids import AgentName
+
+Deed: TypeAlias = Literal["read", "start", "operate", "apply", "keys", "secrets", "restore"]
+_DEEDS: Final[dict[str, frozenset[str]]] = {
+    "owner": frozenset(("read", "start", "operate", "apply", "keys", "secrets", "restore")),
+    "on-call": frozenset(("read", "start", "operate")),
+    "reviewer": frozenset(("read",)),
+    "viewer": frozenset(("read",)),
+    # An agent's own key starts runs of that agent and sees nothing else.
+    "agent": frozenset(("start",)),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Somebody identified: a person with a role, or an agent by its long-lived key."""
+
+    id: str
+    role: Role | Literal["agent"]
+    agent: AgentName | None = None
+
+
+def authorise(caller: Caller, deed: Deed, *, agent: str | None = None) -> None:
+    """Raise Forbidden unless the caller may; an agent's key is good for that agent only."""
+    if deed not in _DEEDS[caller.role]:
+        raise Forbidden(
+            f"`{caller.id}` may not do this: it takes more than the role {caller.role}",
+            hint="ask an owner of the fleet",
+        )
+    if caller.agent is not None and agent != caller.agent:
+        raise Forbidden(
+            f"the key of agent `{caller.agent}` is good for that agent only",
+            hint="use a key of the agent you mean",
+        )

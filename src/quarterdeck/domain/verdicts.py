@@ -1,0 +1,49 @@
+"""Verdicts: what the checkpoint answers, and the rules that decided it.
+
+Strictness is a lattice, allow < redact < ask < suggest < deny: the strictest answer wins and its
+reasons are kept. Suggest beats ask: a suggest-only agent does not execute even when approved.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+Answer: TypeAlias = Literal["allow", "redact", "ask", "suggest", "deny"]
+STRICTNESS: Final[dict[Answer, int]] = {"allow": 0, "redact": 1, "ask": 2, "suggest": 3, "deny": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One rule that spoke: its id (`grant:tool`, `freeze:agent`, `error:unknown_tool`) and a sentence."""
+
+    rule: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An answer that always names the rules that decided it."""
+
+    answer: Answer
+    reasons: tuple[Reason, ...]
+
+    def __post_init__(self) -> None:
+        assert self.reasons, "a verdict names the rules that decided it"
+        assert self.answer in STRICTNESS, "an unknown answer would outrank nothing"
+
+
+def allow(rule: str, because: str) -> Verdict:
+    """Allowed by one rule."""
+    return Verdict("allow", (Reason(rule, because),))
+
+
+def deny(rule: str, because: str) -> Verdict:
+    """Denied by one rule."""
+    return Verdict("deny", (Reason(rule, because),))
+
+
+def strictest(first: Verdict, *others: Verdict) -> Verdict:
+    """The strictest answer, with every reason that gave it."""
+    verdicts = (first, *others)
+    answer = max((v.answer for v in verdicts), key=STRICTNESS.__getitem__)
+    reasons = tuple(r for v in verdicts if v.answer == answer for r in v.reasons)
+    return Verdict(answer, tuple(dict.fromkeys(reasons)))

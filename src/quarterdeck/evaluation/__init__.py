@@ -1,0 +1,1 @@
+"""Suites, replay and comparison. Nothing yet."""

@@ -1,0 +1,1 @@
+"""The fleet folder: YAML to revisions, and what a change does."""

@@ -1,0 +1,143 @@
+"""Actions whose effect runs in the agent's own process: admit, then a receipt (SPEC IN-6).
+
+`POST /v1/actions` asks; `POST /v1/actions/{id}/receipt` says what came of it. Such actions are marked
+`cooperative`: they are decided, reserved, charged and recorded, and nothing but the agent's honesty
+ties the effect to them. A clearance not used within its seconds is settled as not attempted.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import orjson
+import rfc8785
+
+from quarterdeck.checkpoint.checkpoint import Checkpoint
+from quarterdeck.checkpoint.doubt import reopened
+from quarterdeck.domain.actions import Cleared, Content, Done, InDoubt, Proposal, Receipt
+from quarterdeck.domain.errors import Conflict, Invalid, NotFound, QuarterdeckError
+from quarterdeck.domain.fleets import Tool
+from quarterdeck.gateways.llm import headers
+from quarterdeck.gateways.llm.body import HungUp, Receive, Scope, Send, TooLarge, read_body
+from quarterdeck.gateways.llm.errors import TOO_LARGE, Failure, of_error
+from quarterdeck.store import actions
+
+
+class AdmitBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What to ask for: a granted tool, its arguments, and a key that makes a repeat harmless."""
+
+    tool: str
+    arguments: dict[str, Any]
+    idempotency_key: str | None = None
+
+
+class ReceiptBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What came of it."""
+
+    status: str
+    result: Any = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionsGateway:
+    """Admits cooperative actions and takes their receipts."""
+
+    checkpoint: Checkpoint
+
+    async def admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """`POST /v1/actions`."""
+        await self._answered(scope, receive, send, self._admit)
+
+    async def receipt(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """`POST /v1/actions/{id}/receipt`."""
+        await self._answered(scope, receive, send, self._receipt)
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send, act: Any) -> None:
+        try:
+            status, body = await act(scope, await read_body(scope, receive))
+        except HungUp:
+            return
+        except TooLarge:
+            status, body = 413, _error(TOO_LARGE)
+        except QuarterdeckError as error:
+            failure = of_error(error)
+            status, body = failure.status, _error(failure, hint=error.hint, message=error.message)
+        await send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [(b"content-type", b"application/json")],
+            }
+        )
+        await send({"type": "http.response.body", "body": orjson.dumps(body)})
+
+    async def _admit(self, scope: Scope, body: bytes) -> tuple[int, dict[str, Any]]:
+        asked = _parsed(body, AdmitBody)
+        arguments = rfc8785.dumps(asked.arguments)
+        admission = await self.checkpoint.admit(
+            Proposal(
+                credential=headers.credential_of(scope["headers"]),
+                kind="tool",
+                target=asked.tool,
+                arguments=arguments,
+                content=Content(rest=arguments),
+                mark="cooperative",
+                idempotency_key=asked.idempotency_key,
+            )
+        )
+        shown: dict[str, Any] = {"action": admission.action.id}
+        if isinstance(admission, Done):
+            shown |= {"answer": "done", "status": admission.receipt.status}
+            return 200, shown | {"result": _json(admission.receipt.result)}
+        if isinstance(admission, InDoubt):
+            return 409, shown | {"answer": "in_doubt"}
+        shown["reasons"] = [
+            {"rule": r.rule, "because": r.because} for r in admission.verdict.reasons
+        ]
+        if not isinstance(admission, Cleared):
+            return 403, shown | {"answer": type(admission).__name__.lower()}
+        return 201, shown | {"answer": "cleared", "not_after": admission.not_after}
+
+    async def _receipt(self, scope: Scope, body: bytes) -> tuple[int, dict[str, Any]]:
+        told = _parsed(body, ReceiptBody)
+        if told.status not in ("done", "failed"):
+            raise Invalid(f"`{told.status}` is not a status", hint="use `done` or `failed`")
+        identity = await self.checkpoint.identify(headers.credential_of(scope["headers"]))
+        action = scope["path"].split("/")[3]
+        row = await self.checkpoint.db.read(lambda tx: actions.find(tx, action))
+        if row is None or row["run"] != identity.run or row["mark"] != "cooperative":
+            raise NotFound(f"no action `{action}` of this run that awaits a receipt")
+        if not actions.is_open(row):
+            raise Conflict(f"action `{action}` was settled before", hint="a receipt is taken once")
+        cleared = await reopened(self.checkpoint, row, b"")
+        assert isinstance(cleared.contract, Tool)
+        result = b"" if told.result is None else orjson.dumps(told.result)
+        receipt = Receipt(
+            status="done" if told.status == "done" else "failed",
+            result=result,
+            content=Content(rest=result),
+            cost_nanousd=cleared.contract.cost_nanousd,
+            detail={"error": told.error[:500]} if told.error else {},
+        )
+        done = await self.checkpoint.settle(cleared, receipt)
+        return 200, {"action": action, "answer": "done", "status": done.receipt.status}
+
+
+def _parsed(body: bytes, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise Invalid(str(error), hint=f"send {', '.join(kind.__struct_fields__)}") from error
+    except msgspec.DecodeError as error:
+        raise Invalid(f"the body is not JSON: {error}", hint="send a JSON object") from error
+
+
+def _json(body: bytes) -> Any:
+    return orjson.loads(body) if body else None
+
+
+def _error(failure: Failure, *, hint: str = "", message: str = "") -> dict[str, Any]:
+    return {
+        "error": {"code": failure.code, "message": message or failure.message, "hint": hint}
+    }

@@ -1,0 +1,1 @@
+"""Model wires: vendors' own formats, bytes unchanged."""

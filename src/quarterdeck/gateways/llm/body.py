@@ -1,0 +1,71 @@
+"""Reading a request's body within its limit, and knowing when the client has hung up."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from quarterdeck.domain.limits import BODY_BYTES_MAX
+
+Message: TypeAlias = MutableMapping[str, Any]
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+
+class TooLarge(Exception):
+    """The body passes BODY_BYTES_MAX."""
+
+
+class HungUp(Exception):
+    """The client closed the connection."""
+
+
+async def read_body(scope: Scope, receive: Receive) -> bytes:
+    """The whole body. A length that says too much is refused before anything is read."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > BODY_BYTES_MAX:
+            raise TooLarge
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise HungUp
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > BODY_BYTES_MAX:
+            raise TooLarge
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+class HangUpWatch:
+    """Cancels the task it is entered in when the client hangs up; `hung_up` says that it did."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._over = False
+        self.hung_up = False
+
+    async def __aenter__(self) -> "HangUpWatch":
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._watch = asyncio.ensure_future(self._wait())
+        return self
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self._over:
+            self.hung_up = True
+            self._task.cancel()
+
+    async def __aexit__(self, kind: object, error: object, trace: object) -> bool:
+        self._over = True
+        self._watch.cancel()
+        if self.hung_up and kind is asyncio.CancelledError:
+            self._task.uncancel()
+            return True
+        return False

@@ -1,0 +1,77 @@
+"""`GET models`: what the calling agent may use, in its vendor's shape. Not an action: nothing is called."""
+
+from dataclasses import dataclass
+
+import orjson
+
+from quarterdeck.checkpoint.checkpoint import Checkpoint
+from quarterdeck.checkpoint.stages import check_run
+from quarterdeck.domain.dialects import WIRES
+from quarterdeck.domain.errors import QuarterdeckError
+from quarterdeck.domain.fleets import Dialect
+from quarterdeck.gateways.llm import errors, headers
+from quarterdeck.gateways.llm.body import Receive, Scope, Send
+from quarterdeck.gateways.llm.errors import Failure
+from quarterdeck.gateways.llm.exchange import fail
+from quarterdeck.sources import Clock
+from quarterdeck.store import runs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelList:
+    """Lists models, or shows one when the path goes on."""
+
+    dialect: Dialect
+    checkpoint: Checkpoint
+    clock: Clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        wire = WIRES[self.dialect]
+        try:
+            names = await self._names(headers.credential_of(scope["headers"]))
+        except QuarterdeckError as error:
+            await fail(send, wire, errors.of_error(error))
+            return
+        wanted = scope["path"].partition("/v1/models")[2].strip("/")
+        if not wanted:
+            listed = [_model(self.dialect, name) for name in names]
+            await _answer(send, {"object": "list", "data": listed, "has_more": False})
+        elif wanted in names:
+            await _answer(send, _model(self.dialect, wanted))
+        else:
+            missing = Failure(status=404, code="not_found", message=f"no model `{wanted}`")
+            await fail(send, wire, missing)
+
+    async def _names(self, credential: str) -> list[str]:
+        identity = await self.checkpoint.identify(credential)
+        row = await self.checkpoint.db.read(lambda tx: runs.find_standing(tx, identity.run))
+        check_run(row, self.clock.micros())
+        binding = await self.checkpoint.bindings.of(identity.revision)
+        return [
+            model.model
+            for model in binding.agent.models
+            if binding.fleet.vendors[model.vendor].dialect == self.dialect
+        ]
+
+
+def _model(dialect: Dialect, name: str) -> dict[str, object]:
+    if dialect == "anthropic":
+        return {
+            "type": "model",
+            "id": name,
+            "display_name": name,
+            "created_at": "1970-01-01T00:00:00Z",
+        }
+    return {"id": name, "object": "model", "created": 0, "owned_by": "quarterdeck"}
+
+
+async def _answer(send: Send, body: object) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [(b"content-type", b"application/json")],
+        }
+    )
+    await send({"type": "http.response.body", "body": orjson.dumps(body)})

@@ -1,0 +1,1 @@
+"""Guards: content in, findings out."""

@@ -1,0 +1,1 @@
+"""Background ticks: one bounded, idempotent function per file."""

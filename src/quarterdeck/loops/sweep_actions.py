@@ -1,0 +1,27 @@
+"""Finds actions whose process died, and concludes those in doubt. Touches nothing of a live process."""
+
+from quarterdeck.checkpoint.checkpoint import Checkpoint
+from quarterdeck.checkpoint.doubt import conclude_doubt, doubt
+from quarterdeck.domain.actions import Effect
+from quarterdeck.domain.limits import HOLD_LAPSE_SECONDS
+from quarterdeck.store import actions
+
+AT_ONCE = 200
+
+
+async def sweep_actions(checkpoint: Checkpoint, effect: Effect) -> int:
+    """One pass over orphans and doubts; returns how many it touched."""
+    waiting = set(checkpoint.spool.list_names())
+    now = checkpoint.clock.micros()
+    silent_since = now - HOLD_LAPSE_SECONDS * 1_000_000
+    orphans = await checkpoint.db.read(
+        lambda tx: actions.list_orphaned(tx, now=now, silent_since=silent_since, rows=AT_ONCE)
+    )
+    for row in orphans:
+        # A receipt in the spool knows what happened: there is no doubt about it.
+        if row["id"] not in waiting:
+            await doubt(checkpoint, row)
+    doubtful = await checkpoint.db.read(lambda tx: actions.list_in_doubt(tx, AT_ONCE))
+    for row in doubtful:
+        await conclude_doubt(checkpoint, row, effect)
+    return len(orphans) + len(doubtful)

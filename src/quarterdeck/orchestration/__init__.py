@@ -1,0 +1,1 @@
+"""What drives a run from its input to its outcome."""

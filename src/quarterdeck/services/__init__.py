@@ -1,0 +1,30 @@
+"""Use cases: one noun per file; authorisation is the first line of each."""
+
+from dataclasses import dataclass
+
+from quarterdeck.services.actions import Actions
+from quarterdeck.services.agents import Agents
+from quarterdeck.services.backups import Backups
+from quarterdeck.services.changes import Changes
+from quarterdeck.services.costs import Costs
+from quarterdeck.services.health import Health
+from quarterdeck.services.keys import Keys
+from quarterdeck.services.ledger import LedgerReadings
+from quarterdeck.services.runs import Runs
+from quarterdeck.services.secrets import Secrets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything an entrance may ask for: fields, no methods."""
+
+    actions: Actions
+    agents: Agents
+    backups: Backups
+    changes: Changes
+    costs: Costs
+    health: Health
+    keys: Keys
+    ledger: LedgerReadings
+    runs: Runs
+    secrets: Secrets

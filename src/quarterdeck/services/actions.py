@@ -1,0 +1,78 @@
+"""Actions: list those of a run, show one with what it asked and what came back."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from quarterdeck.domain.errors import NotFound
+from quarterdeck.domain.limits import PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX
+from quarterdeck.domain.people import Caller, authorise
+from quarterdeck.store import actions, payloads
+from quarterdeck.store.database import Database, Reading, Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actions:
+    """The use cases of actions."""
+
+    db: Database
+
+    async def list_of_run(
+        self, caller: Caller, run: str, *, after: str, rows: int
+    ) -> list[dict[str, Any]]:
+        """A run's actions in order; `after` is the id the page before ended with."""
+        authorise(caller, "read")
+        count = max(1, min(rows or PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX))
+        found = await self.db.read(lambda tx: actions.list_of_run(tx, run, after, count))
+        return [listed(row) for row in found]
+
+    async def list_in_doubt(self, caller: Caller, rows: int) -> list[dict[str, Any]]:
+        """Actions nobody can say took place or not, oldest first."""
+        authorise(caller, "read")
+        found = await self.db.read(lambda tx: actions.list_in_doubt(tx, rows))
+        return [listed(row) for row in found]
+
+    async def show(self, caller: Caller, action: str) -> dict[str, Any]:
+        """One action with its redacted request and answer."""
+        authorise(caller, "read")
+        return await self.db.read(lambda tx: _shown(tx, action))
+
+
+def _shown(tx: Reading, action: str) -> dict[str, Any]:
+    row = actions.find(tx, action)
+    if row is None:
+        raise NotFound(f"no action `{action}`", hint="see `quarterdeck actions list RUN`")
+    shown = listed(row)
+    parts, rest = payloads.get_sequence(tx, row["request"])
+    shown["request"] = {"parts": [_read(p) for p in parts], "rest": _read(rest)}
+    response = row["response"]
+    shown["response"] = None if response is None else _read(payloads.get(tx, response))
+    return shown
+
+
+def _read(body: bytes) -> Any:
+    """JSON as it is; anything else as text."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body.decode("utf-8", "replace")
+
+
+def listed(row: Row) -> dict[str, Any]:
+    """An action's slim row for people and programs."""
+    kept = (
+        "id", "run", "agent", "team", "revision", "kind", "target", "mark", "state", "answer",
+        "digest", "idempotency_key", "proposed_at", "settled_at", "cost_nanousd", "usage_source",
+        "price_version",
+    )  # fmt: skip
+    shown = {name: row[name] for name in kept}
+    shown["reasons"] = [
+        {"rule": rule, "because": because} for rule, because in orjson.loads(row["reasons"])
+    ]
+    shown["labels"] = row["labels"].split()
+    shown["usage"] = None if row["usage"] is None else orjson.loads(row["usage"])
+    shown["detail"] = {} if row["detail"] is None else orjson.loads(row["detail"])
+    held = sum(a for _, unit, a in orjson.loads(row["holds"])[:1] if unit == "nanousd")
+    shown["held_nanousd"] = held if actions.is_open(row) else 0
+    return shown

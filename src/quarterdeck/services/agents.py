@@ -1,0 +1,93 @@
+"""Agents: who is in the fleet, and each one's card of permissions (SPEC ID-5)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from quarterdeck.checkpoint.bindings import Binding, Bindings
+from quarterdeck.domain.fleets import Cap
+from quarterdeck.domain.money import usd
+from quarterdeck.domain.people import Caller, authorise
+
+_LEVELS = {
+    "L0": "only drafts",
+    "L1": "suggests its writes; a person carries them out",
+    "L2": "makes low-risk writes within its bounds",
+    "L3": "works through several steps within its rules",
+    "L4": "works continuously under continuous evaluation",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agents:
+    """The use cases of agents."""
+
+    bindings: Bindings
+
+    async def list_all(self, caller: Caller) -> list[dict[str, Any]]:
+        """Agents in force, by name."""
+        authorise(caller, "read")
+        fleet = await self.bindings.in_force()
+        if fleet is None:
+            return []
+        return [
+            _listed(Binding(agent=fleet.agents[name], fleet=fleet)) for name in sorted(fleet.agents)
+        ]
+
+    async def show(self, caller: Caller, agent: str) -> dict[str, Any]:
+        """One agent: its card, its models with prices, its tools with their effect classes."""
+        authorise(caller, "read")
+        binding = await self.bindings.agent_in_force(agent)
+        shown = _listed(binding)
+        shown["card"] = card(binding)
+        shown["prompt"] = binding.agent.prompt
+        shown["tools"] = [
+            {
+                "name": name,
+                "effect": (tool := binding.fleet.tools[name]).effect,
+                "trust": tool.trust,
+                "description": tool.description,
+            }
+            for name in binding.agent.tools
+        ]
+        return shown
+
+
+def _listed(binding: Binding) -> dict[str, Any]:
+    agent = binding.agent
+    return {
+        "name": agent.name,
+        "team": agent.team,
+        "owner": agent.owner,
+        "purpose": agent.purpose,
+        "autonomy": agent.autonomy,
+        "critical": agent.critical,
+        "revision": agent.revision,
+        "models": [
+            {"role": m.role, "vendor": m.vendor, "model": m.model} for m in agent.models
+        ],
+        "tools": list(agent.tools),
+        "caps": [{"unit": c.unit, "per": c.period, "amount": c.amount} for c in agent.caps],
+    }
+
+
+def card(binding: Binding) -> str:
+    """One short paragraph: what the agent can do, what it cannot, and how to correct it."""
+    agent, fleet = binding.agent, binding.fleet
+    models = ", ".join(m.model for m in agent.models)
+    writes = [t for t in agent.tools if fleet.tools[t].effect in ("write", "privileged")]
+    reads = [t for t in agent.tools if t not in writes]
+    can = f"{agent.name} ({agent.autonomy}: {_LEVELS[agent.autonomy]}) may ask {models}"
+    if reads:
+        can += f", use {', '.join(reads)}"
+    if writes:
+        can += f", and write with {', '.join(writes)}"
+    caps = "; ".join(_cap(c) for c in agent.caps) or "no cap of its own"
+    return (
+        f"{can}. It spends at most {caps}. It can do nothing else: every other tool and model is"
+        f" denied. To correct it, ask {agent.owner}, or change agents/{agent.name}.yaml and apply."
+    )
+
+
+def _cap(cap: Cap) -> str:
+    amount = f"{usd(cap.amount)} USD" if cap.unit == "nanousd" else f"{cap.amount} {cap.unit}"
+    return f"{amount} a {cap.period}"

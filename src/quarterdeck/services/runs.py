@@ -1,0 +1,188 @@
+"""Runs: start, end, list, show."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from quarterdeck.checkpoint.bindings import Binding, Bindings
+from quarterdeck.domain import labels as labelling
+from quarterdeck.domain.errors import Conflict, Invalid, NotFound
+from quarterdeck.domain.ids import RunId, TeamName
+from quarterdeck.domain.labels import Labels
+from quarterdeck.domain.ledger import NONCE_BYTES, Entry
+from quarterdeck.domain.limits import PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX
+from quarterdeck.domain.people import Caller, authorise
+from quarterdeck.domain.runs import RunOutcome
+from quarterdeck.guards.redact import redact
+from quarterdeck.keys import KEY_BYTES, credential_hash
+from quarterdeck.sources import Clock, Dice, Ids
+from quarterdeck.store import handoffs, ledger, payloads, runs
+from quarterdeck.store.database import Database, Row, Transaction
+from quarterdeck.store.keys import Keyring
+
+PREFIX: Final = "qdr_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartedRun:
+    """A run under way; `credential` is shown this once and kept only as a hash."""
+
+    id: RunId
+    agent: str
+    revision: str
+    credential: str
+    binding: Binding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runs:
+    """The use cases of runs."""
+
+    db: Database
+    bindings: Bindings
+    keyring: Keyring
+    clock: Clock
+    ids: Ids
+    dice: Dice
+
+    async def start(
+        self, caller: Caller, agent: str, given: dict[str, Any], *, kind: str
+    ) -> StartedRun:
+        """Start a run of an agent at its revision in force; `kind` is `runner` or `external`."""
+        authorise(caller, "start", agent=agent)
+        if kind not in ("runner", "external"):
+            raise Invalid(f"`{kind}` is not a kind of run", hint="use `runner` or `external`")
+        binding = await self.bindings.agent_in_force(agent)
+        run, credential = RunId(self.ids.new("run")), PREFIX + self.dice.token()
+        new = await self._new_run(caller, binding, run, credential, given, kind)
+        payload = await self._input(binding, given)
+
+        def insert(tx: Transaction) -> None:
+            payloads.put(tx, [payload])
+            runs.insert(tx, new(payload.hash))
+            body = {"run": run, "agent": agent, "by": caller.id, "revision": binding.agent.revision}
+            ledger.append(
+                tx,
+                Entry(kind="run_started", subject=run, body=body),
+                self.dice.bytes(NONCE_BYTES),
+            )
+
+        await self.db.write(insert)
+        return StartedRun(
+            id=run,
+            agent=agent,
+            revision=binding.agent.revision,
+            credential=credential,
+            binding=binding,
+        )
+
+    async def _new_run(  # noqa: PLR0917  one call site: all it takes to describe a run
+        self,
+        caller: Caller,
+        binding: Binding,
+        run: RunId,
+        credential: str,
+        given: dict[str, Any],
+        kind: str,
+    ) -> Any:
+        agent = binding.agent
+        team_key = await self.keyring.team_key(agent.team)
+        deadline = self.clock.micros() + agent.run_seconds_max * 1_000_000
+        # A run an agent starts by itself is not clean: it begins with what agents say.
+        labels: Labels = frozenset(("agent",)) if caller.agent is not None else labelling.NONE
+
+        def new(payload: str) -> runs.NewRun:
+            return runs.NewRun(
+                id=run,
+                agent=agent.name,
+                team=agent.team,
+                revision=agent.revision,
+                kind=kind,
+                started_by=caller.id,
+                correlation=str(given.get("correlation", run))[:128],
+                labels=labels,
+                credential_hash=credential_hash(credential),
+                deadline=deadline,
+                input=payload,
+                sealing_key=team_key.seal(run, self.dice.bytes(KEY_BYTES)),
+            )
+
+        return new
+
+    async def _input(self, binding: Binding, given: dict[str, Any]) -> payloads.Payload:
+        team = binding.agent.team
+        redacted = redact(orjson.dumps(given), await self.keyring.pseudonyms(team))
+        return payloads.make(team, await self.keyring.payload_key(team), "input", redacted)
+
+    async def end(self, caller: Caller, run: RunId, outcome: RunOutcome) -> None:
+        """End a run: its credential dies with it. Ending it again is a conflict."""
+        row = await self._get(run)
+        authorise(caller, "start", agent=row["agent"])
+        redacted = await self._redacted(row["team"], outcome)
+        await self.db.write(lambda tx: self._end(tx, run, redacted))
+
+    async def _redacted(self, team: TeamName, outcome: RunOutcome) -> RunOutcome:
+        pseudonyms = await self.keyring.pseudonyms(team)
+        written = orjson.dumps({"because": outcome.because[:2000], "result": outcome.result})
+        kept = orjson.loads(redact(written, pseudonyms).body)
+        return RunOutcome(state=outcome.state, because=kept["because"], result=kept["result"])
+
+    def _end(self, tx: Transaction, run: RunId, outcome: RunOutcome) -> None:
+        if not runs.end(tx, run, outcome):
+            raise Conflict(f"run `{run}` has ended before")
+        if outcome.state == "escalated":
+            handoffs.open_for_run(tx, run, outcome.because, outcome.result)
+        runs.forget_sealing_key(tx, run)
+        body = {"run": run, "state": outcome.state, "because": outcome.because}
+        ledger.append(
+            tx, Entry(kind="run_ended", subject=run, body=body), self.dice.bytes(NONCE_BYTES)
+        )
+
+    async def show(self, caller: Caller, run: str) -> dict[str, Any]:
+        """A run with its totals and its redacted input."""
+        authorise(caller, "read")
+        row = await self._get(run)
+        totals = await self.db.read(lambda tx: runs.totals(tx, run))
+        given = await self.db.read(lambda tx: payloads.get(tx, row["input"]))
+        return {**_listed(row), **dict(totals), **_more(row), "input": orjson.loads(given)}
+
+    async def list_page(
+        self, caller: Caller, filters: dict[str, str], *, before: str, rows: int
+    ) -> list[dict[str, Any]]:
+        """Runs, newest first; `before` is the id the page before ended with."""
+        authorise(caller, "read")
+        count = max(1, min(rows or PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX))
+        found = await self.db.read(
+            lambda tx: [
+                {**_listed(row), **dict(runs.totals(tx, row["id"]))}
+                for row in runs.list_page(tx, filters, before or "~", count)
+            ]
+        )
+        return found
+
+    async def _get(self, run: str) -> Row:
+        row = await self.db.read(lambda tx: runs.find(tx, run))
+        if row is None:
+            raise NotFound(f"no run `{run}`", hint="see `quarterdeck runs list`")
+        return row
+
+
+_LISTED: Final = (
+    "id", "agent", "team", "revision", "state", "kind", "started_by", "started_at", "ended_at",
+    "because",
+)  # fmt: skip
+
+
+def _listed(row: Row) -> dict[str, Any]:
+    return {name: row[name] for name in _LISTED}
+
+
+def _more(row: Row) -> dict[str, Any]:
+    result = row["result"]
+    return {
+        "correlation": row["correlation"],
+        "labels": row["labels"].split(),
+        "deadline": row["deadline"],
+        "result": None if result is None else orjson.loads(result),
+    }

@@ -1,0 +1,85 @@
+"""Process settings: environment and flags, read once into one frozen value. Nothing else reads them."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from quarterdeck.domain.errors import Invalid
+
+SECRET_PREFIX: Final = "QUARTERDECK_SECRET_"
+NAMES: Final = {
+    "QUARTERDECK_DATA": "the data folder (default: .quarterdeck)",
+    "QUARTERDECK_DATABASE_URL": "a postgresql:// URL; without one, SQLite in the data folder",
+    "QUARTERDECK_KEY_FILE": "the file that holds the master key (default: DATA/master.key)",
+    "QUARTERDECK_HOST": "the address to listen on (default: 127.0.0.1)",
+    "QUARTERDECK_PORT": "the port to listen on (default: 7700)",
+    "QUARTERDECK_URL": "for the command line: the server to talk to",
+    "QUARTERDECK_TOKEN": "for the command line: a person's token for that server",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What one process runs with."""
+
+    folder: Path = Path(".quarterdeck")
+    database_url: str | None = None
+    key_file: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 7700
+    url: str | None = None
+    token: str | None = field(default=None, repr=False)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise Invalid(f"`{self.port}` is not a port", hint="use a number from 0 to 65535")
+        if self.database_url is not None:
+            if not self.database_url.startswith(("postgresql://", "postgres://")):
+                raise Invalid(
+                    "QUARTERDECK_DATABASE_URL is not a PostgreSQL URL",
+                    hint="write postgresql://user@host/database, or leave it out to use SQLite",
+                )
+            if self.key_file is None:
+                raise Invalid(
+                    "with PostgreSQL the master key must be given",
+                    hint="set QUARTERDECK_KEY_FILE to a file every process can read, mode 0600",
+                )
+
+    @property
+    def master_key_file(self) -> Path:
+        """Where the master key is."""
+        return self.key_file or self.folder / "master.key"
+
+
+def read(environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the environment; an unknown QUARTERDECK_ name is an error, not a silent default."""
+    env = os.environ if environment is None else environment
+    ours = {name: value for name, value in env.items() if name.startswith("QUARTERDECK_")}
+    secrets = {
+        name.removeprefix(SECRET_PREFIX).lower(): value
+        for name, value in ours.items()
+        if name.startswith(SECRET_PREFIX)
+    }
+    for name in ours:
+        if name not in NAMES and not name.startswith(SECRET_PREFIX):
+            raise Invalid(f"unknown setting `{name}`", hint=f"known are: {', '.join(NAMES)}")
+    key_file = ours.get("QUARTERDECK_KEY_FILE")
+    return Settings(
+        folder=Path(ours.get("QUARTERDECK_DATA", ".quarterdeck")),
+        database_url=ours.get("QUARTERDECK_DATABASE_URL") or None,
+        key_file=Path(key_file) if key_file else None,
+        host=ours.get("QUARTERDECK_HOST", "127.0.0.1"),
+        port=_port(ours.get("QUARTERDECK_PORT", "7700")),
+        url=ours.get("QUARTERDECK_URL") or None,
+        token=ours.get("QUARTERDECK_TOKEN") or None,
+        secrets=secrets,
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isdigit():
+        raise Invalid(f"`{text}` is not a port", hint="set QUARTERDECK_PORT to a number")
+    return int(text)

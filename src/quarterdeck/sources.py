@@ -1,0 +1,92 @@
+"""Where time, ids and randomness enter. Nothing else may ask the machine for them."""
+
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: no i, l, o, u
+
+
+class Clock(Protocol):
+    """Wall-clock time, aware UTC, and a monotonic one for durations."""
+
+    def now(self) -> datetime:
+        """The time, aware UTC."""
+
+    def micros(self) -> int:
+        """The time in whole microseconds since the epoch, as it is stored."""
+
+    def monotonic(self) -> float:
+        """Seconds that only grow; for durations."""
+
+
+class Ids(Protocol):
+    """New ids: a prefix that says the noun, then something unique that sorts by time."""
+
+    def new(self, prefix: str) -> str:
+        """A new id such as `run_01j…`."""
+
+
+class Dice(Protocol):
+    """Unpredictable bytes."""
+
+    def bytes(self, count: int) -> bytes:
+        """`count` unpredictable bytes."""
+
+    def token(self) -> str:
+        """A 256-bit secret, URL-safe."""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """The time, aware UTC."""
+        return datetime.now(UTC)
+
+    def micros(self) -> int:
+        """Microseconds since the epoch."""
+        return time.time_ns() // 1000
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+        return time.perf_counter()
+
+
+def _base32(value: int, width: int) -> str:
+    digits = []
+    for _ in range(width):
+        value, digit = divmod(value, 32)
+        digits.append(_ALPHABET[digit])
+    return "".join(reversed(digits))
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSortedIds:
+    """Ids of 26 characters after the prefix: 50 bits of milliseconds, 80 random bits (as ULID)."""
+
+    def new(self, prefix: str) -> str:
+        """A new id."""
+        return f"{prefix}_{_base32(time.time_ns() // 1_000_000, 10)}{_base32(int.from_bytes(os.urandom(10)), 16)}"
+
+
+@dataclass(frozen=True, slots=True)
+class SystemDice:
+    """The operating system's randomness."""
+
+    def bytes(self, count: int) -> bytes:
+        """Unpredictable bytes."""
+        return os.urandom(count)
+
+    def token(self) -> str:
+        """A 256-bit secret."""
+        return secrets.token_urlsafe(32)
+
+
+def datetime_of(micros: int) -> datetime:
+    """The stored form of a time as an aware UTC datetime."""
+    return datetime.fromtimestamp(micros / 1_000_000, UTC)

@@ -1,0 +1,263 @@
+"""Rows of the action journal: slim, one per action; bodies live in payloads."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+
+from quarterdeck.domain import labels as labelling
+from quarterdeck.domain.actions import Action, Admission, Cleared, Receipt, Refused, Suggested
+from quarterdeck.domain.budgets import Hold, Reservation
+from quarterdeck.domain.ids import ActionId, RunId
+from quarterdeck.domain.verdicts import Verdict
+from quarterdeck.store.database import Reading, Row, Transaction
+
+_INSERT: Final = """
+insert into actions (id, run, agent, team, revision, kind, target, mark, state, answer, reasons,
+  labels, digest, idempotency_key, process, incarnation, proposed_at, not_after, holds,
+  price_version, cost_nanousd, request)
+values (:id, :run, :agent, :team, :revision, :kind, :target, :mark, :state, :answer, :reasons,
+  :labels, :digest, :idempotency_key, :process, :incarnation, :proposed_at, :not_after, :holds,
+  :price_version, 0, :request)
+"""
+_FINISH: Final = """
+update actions set state = :state, settled_at = :now, cost_nanousd = :cost_nanousd,
+  usage = :usage, usage_source = :usage_source, detail = :detail, response = :response
+where id = :id and state in ('begun', 'in_doubt')
+"""
+_TALLY: Final = """
+insert into tallies (day, team, agent, kind, target, actions, failed, refused, cost_nanousd,
+  input, cache_read, cache_write, output, reasoning)
+values (:day, :team, :agent, :kind, :target, 1, :failed, :refused, :cost_nanousd,
+  :input, :cache_read, :cache_write, :output, :reasoning)
+on conflict (day, team, agent, kind, target) do update set
+  actions = tallies.actions + 1, failed = tallies.failed + excluded.failed,
+  refused = tallies.refused + excluded.refused,
+  cost_nanousd = tallies.cost_nanousd + excluded.cost_nanousd,
+  input = tallies.input + excluded.input, cache_read = tallies.cache_read + excluded.cache_read,
+  cache_write = tallies.cache_write + excluded.cache_write,
+  output = tallies.output + excluded.output, reasoning = tallies.reasoning + excluded.reasoning
+"""
+_OPEN: Final = ("begun", "in_doubt")
+
+# What the leaf of an admission, and of a settlement, commits to: columns of the action's row.
+ADMITTED: Final = (
+    "id",
+    "run",
+    "agent",
+    "team",
+    "revision",
+    "kind",
+    "target",
+    "mark",
+    "answer",
+    "reasons",
+    "labels",
+    "digest",
+    "idempotency_key",
+    "incarnation",
+    "proposed_at",
+    "holds",
+    "price_version",
+    "request",
+)
+SETTLED: Final = (
+    "id",
+    "state",
+    "settled_at",
+    "cost_nanousd",
+    "usage",
+    "usage_source",
+    "detail",
+    "response",
+)
+
+
+def reasons_json(verdict: Verdict) -> str:
+    """The rules of a verdict, as stored."""
+    return orjson.dumps([[r.rule, r.because] for r in verdict.reasons]).decode()
+
+
+def _state(admission: Admission) -> str:
+    if isinstance(admission, Cleared):
+        return "begun"
+    if isinstance(admission, Refused):
+        return "refused"
+    return "suggested" if isinstance(admission, Suggested) else "held"
+
+
+def insert(
+    tx: Transaction,
+    action: Action,
+    admission: Admission,
+    verdict: Verdict,
+    *,
+    process: str,
+    incarnation: str,
+    request: str | None,
+) -> dict[str, Any]:
+    """Record what was asked and what the checkpoint answered; returns what its leaf commits to."""
+    cleared = admission if isinstance(admission, Cleared) else None
+    holds = () if cleared is None else cleared.reservation.holds
+    price = None if cleared is None else cleared.price
+    row = {
+        "id": action.id,
+        "run": action.run,
+        "agent": action.agent,
+        "team": action.team,
+        "revision": action.revision,
+        "kind": action.kind,
+        "target": action.target,
+        "mark": action.mark,
+        "state": _state(admission),
+        "answer": verdict.answer,
+        "reasons": reasons_json(verdict),
+        "labels": labelling.written(action.labels),
+        "digest": action.digest,
+        "idempotency_key": action.idempotency_key,
+        "process": process,
+        "incarnation": incarnation,
+        "proposed_at": action.proposed_at,
+        "not_after": None if cleared is None else cleared.not_after,
+        "holds": orjson.dumps([[h.budget, h.unit, h.amount] for h in holds]).decode(),
+        "price_version": None if price is None else price.version,
+        "request": request,
+    }
+    tx.execute(_INSERT, row)
+    return {name: row[name] for name in ADMITTED}
+
+
+def finish(
+    tx: Transaction, action: ActionId, receipt: Receipt, *, cost_nanousd: int, response: str | None
+) -> dict[str, Any] | None:
+    """Settle an open action; returns what its leaf commits to, `None` if it was settled before."""
+    usage = None if receipt.usage is None else orjson.dumps(receipt.usage.as_json()).decode()
+    row = {
+        "id": action,
+        "state": receipt.status,
+        "now": tx.now,
+        "cost_nanousd": cost_nanousd,
+        "usage": usage,
+        "usage_source": receipt.usage_source,
+        "detail": orjson.dumps(receipt.detail).decode() if receipt.detail else None,
+        "response": response,
+    }
+    if tx.execute(_FINISH, row) != 1:
+        return None
+    row["settled_at"] = row.pop("now")
+    return row
+
+
+def tally(tx: Transaction, action: Action, day: str, counted: dict[str, int]) -> None:
+    """Count an ended action into its day; `counted` names the columns that are not zero."""
+    params: dict[str, Any] = dict.fromkeys(
+        (
+            "failed",
+            "refused",
+            "cost_nanousd",
+            "input",
+            "cache_read",
+            "cache_write",
+            "output",
+            "reasoning",
+        ),
+        0,
+    )
+    params.update(counted)
+    params.update(
+        day=day, team=action.team, agent=action.agent, kind=action.kind, target=action.target
+    )
+    tx.execute(_TALLY, params)
+
+
+def find(tx: Reading, action: str) -> Row | None:
+    """A whole action row."""
+    return tx.row("select * from actions where id = :id", {"id": action})
+
+
+def find_by_key(tx: Reading, run: RunId, idempotency_key: str) -> Row | None:
+    """The action a run asked for before under this key, unless it was refused or held."""
+    return tx.row(
+        "select * from actions where run = :run and idempotency_key = :key"
+        " and state not in ('refused', 'held', 'not_attempted')",
+        {"run": run, "key": idempotency_key},
+    )
+
+
+def find_repeat(tx: Reading, action: Action, since: int) -> Row | None:
+    """The same call of the same run, made a moment ago and not refused."""
+    return tx.row(
+        "select * from actions where run = :run and digest = :digest and kind = 'tool'"
+        " and target = :target and proposed_at > :since"
+        " and state in ('begun', 'done', 'failed', 'in_doubt') order by id desc limit 1",
+        {"run": action.run, "digest": action.digest, "target": action.target, "since": since},
+    )
+
+
+def list_of_run(tx: Reading, run: str, after: str, rows: int) -> list[Row]:
+    """A run's actions in order, after an action id."""
+    return list(
+        tx.rows(
+            "select * from actions where run = :run and id > :after order by id limit :rows",
+            {"run": run, "after": after, "rows": rows},
+        )
+    )
+
+
+def list_orphaned(tx: Reading, *, now: int, silent_since: int, rows: int) -> list[Row]:
+    """Begun actions nobody will settle: their process is gone, or their own receipt never came."""
+    return list(
+        tx.rows(
+            "select a.* from actions a left join processes p on p.id = a.process"
+            " where a.state = 'begun' and (coalesce(p.lease_until, 0) <= :now"
+            " or (a.mark = 'cooperative' and a.proposed_at <= :silent_since))"
+            " order by a.id limit :rows",
+            {"now": now, "silent_since": silent_since, "rows": rows},
+        )
+    )
+
+
+def list_in_doubt(tx: Reading, rows: int) -> list[Row]:
+    """Actions in doubt, oldest first."""
+    return list(
+        tx.rows(
+            "select * from actions where state = 'in_doubt' order by proposed_at limit :rows",
+            {"rows": rows},
+        )
+    )
+
+
+def doubt(tx: Transaction, action: str) -> bool:
+    """Mark a begun action as in doubt; its money stays held."""
+    return (
+        tx.execute(
+            "update actions set state = 'in_doubt' where id = :id and state = 'begun'",
+            {"id": action},
+        )
+        == 1
+    )
+
+
+def reclaim(tx: Transaction, action: str, process: str) -> bool:
+    """Take over an action in doubt to try it again; by compare-and-set, one process wins."""
+    return (
+        tx.execute(
+            "update actions set state = 'begun', process = :process"
+            " where id = :id and state = 'in_doubt'",
+            {"id": action, "process": process},
+        )
+        == 1
+    )
+
+
+def reservation_of(row: Row) -> Reservation:
+    """The holds an action row carries."""
+    holds: Sequence[Any] = orjson.loads(row["holds"])
+    return Reservation(
+        holds=tuple(Hold(budget=b, unit=u, amount=a) for b, u, a in holds), owner=row["process"]
+    )
+
+
+def is_open(row: Row) -> bool:
+    """Whether the action still waits for its settlement."""
+    return row["state"] in _OPEN

@@ -1,0 +1,170 @@
+"""Rows of runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from quarterdeck.domain import labels as labelling
+from quarterdeck.domain.ids import AgentName, RevisionHash, RunId, TeamName
+from quarterdeck.domain.labels import Labels
+from quarterdeck.domain.limits import RUN_CREDENTIAL_SECONDS
+from quarterdeck.domain.runs import RunIdentity, RunOutcome
+from quarterdeck.store.database import Reading, Row, Transaction
+
+_INSERT: Final = """
+insert into runs (id, agent, team, revision, state, kind, started_by, correlation, labels,
+  credential_hash, credential_until, deadline, incarnation, started_at, input, sealing_key)
+values (:id, :agent, :team, :revision, 'running', :kind, :started_by, :correlation, :labels,
+  :credential_hash, :credential_until, :deadline, :incarnation, :started_at, :input, :sealing_key)
+"""
+_END: Final = """
+update runs set state = :state, because = :because, result = :result, ended_at = :now,
+  credential_until = 0
+where id = :id and state = 'running'
+"""
+_STANDING: Final = """
+select r.state, r.labels, r.credential_until, r.deadline, r.incarnation,
+  s.epoch, s.incarnation as incarnation_now
+from runs r, standing s where r.id = :run and s.id = 1
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """What a run starts with."""
+
+    id: RunId
+    agent: AgentName
+    team: TeamName
+    revision: RevisionHash
+    kind: str
+    started_by: str
+    correlation: str
+    labels: Labels
+    credential_hash: bytes
+    deadline: int
+    input: str
+    sealing_key: bytes
+
+
+def insert(tx: Transaction, run: NewRun) -> None:
+    """Start a run under the present incarnation."""
+    incarnation = tx.row("select incarnation from standing where id = 1")
+    assert incarnation is not None
+    tx.execute(
+        _INSERT,
+        {
+            "id": run.id,
+            "agent": run.agent,
+            "team": run.team,
+            "revision": run.revision,
+            "kind": run.kind,
+            "started_by": run.started_by,
+            "correlation": run.correlation,
+            "labels": labelling.written(run.labels),
+            "credential_hash": run.credential_hash,
+            "credential_until": min(run.deadline, tx.now + RUN_CREDENTIAL_SECONDS * 1_000_000),
+            "deadline": run.deadline,
+            "incarnation": incarnation["incarnation"],
+            "started_at": tx.now,
+            "input": run.input,
+            "sealing_key": run.sealing_key,
+        },
+    )
+
+
+def end(tx: Transaction, run: RunId, outcome: RunOutcome) -> bool:
+    """End a running run; `False` if it had ended before. Its credential dies with it."""
+    ended = tx.execute(
+        _END,
+        {
+            "id": run,
+            "state": outcome.state,
+            "because": outcome.because,
+            "result": None if outcome.result is None else orjson.dumps(outcome.result).decode(),
+            "now": tx.now,
+        },
+    )
+    return ended == 1
+
+
+def find_identity(tx: Reading, credential_hash: bytes) -> RunIdentity | None:
+    """Who a credential stands for. Whether it is still good is asked again in every admission."""
+    row = tx.row(
+        "select id, agent, team, revision, labels, deadline from runs where credential_hash = :hash",
+        {"hash": credential_hash},
+    )
+    if row is None:
+        return None
+    return RunIdentity(
+        run=RunId(row["id"]),
+        agent=AgentName(row["agent"]),
+        team=TeamName(row["team"]),
+        revision=RevisionHash(row["revision"]),
+        labels=labelling.parse(row["labels"]),
+        deadline=row["deadline"],
+    )
+
+
+def find_standing(tx: Reading, run: RunId) -> Row | None:
+    """The run's row as far as an admission needs it, with the epoch and incarnation of now."""
+    return tx.row(_STANDING, {"run": run})
+
+
+def renew_credential(tx: Transaction, run: RunId, deadline: int) -> None:
+    """A used credential lives on, up to the run's deadline."""
+    until = min(deadline, tx.now + RUN_CREDENTIAL_SECONDS * 1_000_000)
+    tx.execute(
+        "update runs set credential_until = :until where id = :run", {"until": until, "run": run}
+    )
+
+
+def join_labels(tx: Transaction, run: RunId, labels: Labels) -> None:
+    """Add labels to a run; they never leave it (I-8)."""
+    row = tx.row("select labels from runs where id = :run", {"run": run})
+    assert row is not None
+    present = labelling.parse(row["labels"])
+    if not labels <= present:
+        tx.execute(
+            "update runs set labels = :labels where id = :run",
+            {"labels": labelling.written(present | labels), "run": run},
+        )
+
+
+def find(tx: Reading, run: str) -> Row | None:
+    """A whole run row."""
+    return tx.row("select * from runs where id = :run", {"run": run})
+
+
+def list_page(tx: Reading, filters: Mapping[str, Any], before: str, rows: int) -> list[Row]:
+    """Runs, newest first, older than `before` (a run id, or `~` for the newest)."""
+    where = "".join(f" and {name} = :{name}" for name in ("agent", "state") if filters.get(name))
+    sql = (
+        "select id, agent, team, revision, state, kind, started_by, started_at, ended_at, because"
+        f" from runs where id < :before{where} order by id desc limit :rows"
+    )
+    return list(tx.rows(sql, {**filters, "before": before, "rows": rows}))
+
+
+def totals(tx: Reading, run: str) -> Row:
+    """How many actions a run has, what they cost, how many were refused or are in doubt."""
+    row = tx.row(
+        "select count(*) as actions, coalesce(sum(cost_nanousd), 0) as cost_nanousd,"
+        " sum(case when state = 'refused' then 1 else 0 end) as refused,"
+        " sum(case when state in ('begun', 'in_doubt') then 1 else 0 end) as open"
+        " from actions where run = :run",
+        {"run": run},
+    )
+    assert row is not None
+    return row
+
+
+def forget_sealing_key(tx: Transaction, run: RunId) -> None:
+    """Destroy the run's key once it has ended and nothing of it is held or in doubt (I-9)."""
+    tx.execute(
+        "update runs set sealing_key = null where id = :run and state <> 'running' and not exists"
+        " (select 1 from actions where run = :run and state in ('begun', 'held', 'in_doubt'))",
+        {"run": run},
+    )

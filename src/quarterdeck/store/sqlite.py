@@ -1,0 +1,182 @@
+"""SQLite: WAL, synchronous=FULL, one writer, a few readers. One process holds the file."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Awaitable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from quarterdeck.domain.errors import Conflict, Unavailable
+from quarterdeck.sources import Clock
+from quarterdeck.store import migrations
+from quarterdeck.store.database import Chain, Params, ReadFunction, Row, WriteFunction
+from quarterdeck.store.writer import GroupLost, LoopWriter
+
+T = TypeVar("T")
+READERS: Final = 4
+BUSY_SECONDS: Final = 5
+_STATEMENTS_CACHED: Final = 512
+
+
+def connect(path: Path, *, pages_max: int | None = None) -> sqlite3.Connection:
+    """Open a connection as every part of the product uses it."""
+    connection = sqlite3.connect(
+        path,
+        isolation_level=None,
+        timeout=BUSY_SECONDS,
+        cached_statements=_STATEMENTS_CACHED,
+        check_same_thread=False,
+    )
+    connection.row_factory = sqlite3.Row
+    connection.execute("pragma journal_mode=wal")
+    connection.execute("pragma synchronous=full")
+    connection.execute("pragma foreign_keys=on")
+    connection.execute("pragma temp_store=memory")
+    connection.execute("pragma cache_size=-16000")
+    if pages_max is not None:
+        connection.execute(f"pragma max_page_count={int(pages_max)}")
+    return connection
+
+
+class _Statements:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def row(self, sql: str, params: Params = {}) -> Row | None:  # noqa: B006  read only
+        found: Row | None = self.connection.execute(sql, params).fetchone()
+        return found
+
+    def rows(self, sql: str, params: Params = {}) -> Sequence[Row]:  # noqa: B006  read only
+        found: Sequence[Row] = self.connection.execute(sql, params).fetchall()
+        return found
+
+
+class SqliteWrites(_Statements):
+    """The write connection."""
+
+    def __init__(self, connection: sqlite3.Connection, chain: Chain, clock: Clock) -> None:
+        super().__init__(connection)
+        self.chain = chain
+        self.now = clock.micros()
+        self._clock = clock
+
+    def execute(self, sql: str, params: Params = {}) -> int:  # noqa: B006  read only
+        """Run one statement."""
+        return self.connection.execute(sql, params).rowcount
+
+    def execute_many(self, sql: str, rows: Sequence[Params]) -> None:
+        """Run one statement for every row."""
+        self.connection.executemany(sql, rows)
+
+    def begin(self, touches: Sequence[str]) -> None:
+        """Take the write lock; rows need none of their own here."""
+        try:
+            self.connection.execute("begin immediate")
+            self.now = max(self.now, self._clock.micros())  # a ledger never steps back
+        except sqlite3.Error as error:
+            raise GroupLost(str(error)) from error
+
+    def savepoint(self) -> None:
+        """Mark."""
+        self.connection.execute("savepoint job")
+
+    def release(self) -> None:
+        """Keep."""
+        self.connection.execute("release job")
+
+    def undo(self) -> None:
+        """Forget. A full disk makes SQLite roll everything back by itself: the group is lost."""
+        if not self.connection.in_transaction:
+            raise GroupLost("the transaction was rolled back by the database")
+        self.connection.execute("rollback to job")
+        self.connection.execute("release job")
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Within it, `begin` waits for a file that another program has locked."""
+        self.connection.execute(f"pragma busy_timeout={BUSY_SECONDS * 1000}")
+        try:
+            yield
+        finally:
+            self.connection.execute("pragma busy_timeout=0")
+
+    def commit(self) -> None:
+        """Commit."""
+        try:
+            self.connection.execute("commit")
+        except sqlite3.Error as error:
+            raise GroupLost(str(error)) from error
+
+    def explained(self, error: BaseException) -> BaseException:
+        """A database error as one of ours."""
+        if isinstance(error, sqlite3.IntegrityError):
+            return Conflict(f"contradicts what is recorded: {error}")
+        if isinstance(error, sqlite3.Error):
+            return Unavailable(f"the database failed: {error}", hint="see `quarterdeck doctor`")
+        return error
+
+    def abandon(self) -> None:
+        """Roll back."""
+        if self.connection.in_transaction:
+            self.connection.execute("rollback")
+
+    def close(self) -> None:
+        """Close."""
+        self.connection.close()
+
+
+class SqliteDatabase:
+    """A database in one file."""
+
+    dialect = "sqlite"
+
+    def __init__(
+        self, path: Path, *, writer: str, clock: Clock, pages_max: int | None = None
+    ) -> None:
+        self.path = path
+        self._clock = clock
+        self._chain = Chain(writer=writer)
+        self._pages_max = pages_max
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self._writer = LoopWriter(self._open_writer())
+
+    def _open_writer(self) -> SqliteWrites:
+        try:
+            connection = connect(self.path, pages_max=self._pages_max)
+            migrations.migrate_sqlite(connection)
+        except sqlite3.Error as error:
+            raise Unavailable(
+                f"cannot open the database `{self.path}`: {error}",
+                hint="check that the folder exists, is writable and has free space",
+            ) from error
+        connection.execute("pragma busy_timeout=0")
+        return SqliteWrites(connection, self._chain, self._clock)
+
+    def write(self, fn: WriteFunction[T], *, touches: Sequence[str] = ()) -> Awaitable[T]:
+        """Queue a write."""
+        return self._writer.submit(fn, touches)
+
+    def read(self, fn: ReadFunction[T]) -> Awaitable[T]:
+        """Run a read on a reader's connection."""
+        return asyncio.get_running_loop().run_in_executor(self._readers, self._read, fn)
+
+    def _read(self, fn: ReadFunction[T]) -> T:
+        statements: Any = getattr(self._local, "statements", None)
+        if statements is None:
+            connection = connect(self.path)
+            connection.execute("pragma query_only=on")
+            self._opened.append(connection)
+            statements = self._local.statements = _Statements(connection)
+        return fn(statements)
+
+    async def close(self) -> None:
+        """Finish what is queued, then close every connection."""
+        await self._writer.close()
+        await asyncio.to_thread(self._readers.shutdown)
+        for connection in self._opened:
+            connection.close()

@@ -1,0 +1,303 @@
+"""Group commit: one connection, savepoints, one commit for all that is waiting.
+
+It never waits for a group to fill. A function that raises loses only its own savepoint; a commit
+that fails loses the whole group, and every caller is told so. Nobody is resumed before the commit.
+"""
+
+import asyncio
+import functools
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar
+
+from quarterdeck.domain.errors import LimitExceeded, Unavailable
+from quarterdeck.domain.limits import WRITE_GROUP_MAX, WRITE_QUEUE_MAX
+from quarterdeck.store.database import Chain, Transaction, WriteFunction
+
+T = TypeVar("T")
+LOOP_GROUP_MAX: Final = 64  # a group runs in the loop: this many keep it under about 5 ms
+_STOP: Final = object()
+
+
+class GroupLost(Exception):
+    """The whole transaction is gone (rolled back by the database, or its connection died)."""
+
+
+class Deadlocked(GroupLost):
+    """The database chose this group as a deadlock's victim; run its members one by one."""
+
+
+class WriteConnection(Transaction, Protocol):
+    """What a dialect gives the writer. Everything it raises about a lost transaction is GroupLost."""
+
+    def begin(self, touches: Sequence[str]) -> None:
+        """Open the transaction and lock the named budget rows in order."""
+
+    def savepoint(self) -> None:
+        """Mark where the next function starts."""
+
+    def release(self) -> None:
+        """Keep what the function did."""
+
+    def undo(self) -> None:
+        """Forget what the function did; raises GroupLost if the transaction is gone."""
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """Within it, `begin` waits for a database that somebody else has locked."""
+
+    def commit(self) -> None:
+        """Commit the group; raises GroupLost if it provably did not happen."""
+
+    def explained(self, error: BaseException) -> BaseException:
+        """A database error as one of ours; anything else as it is. Raises Deadlocked for one."""
+
+    def abandon(self) -> None:
+        """Roll back whatever is open."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+@dataclass(slots=True)
+class _Job:
+    fn: WriteFunction[Any]
+    touches: Sequence[str]
+    future: "asyncio.Future[Any]"
+    loop: asyncio.AbstractEventLoop
+    result: Any = None
+    error: BaseException | None = None
+
+
+class ThreadWriter:
+    """A thread that owns the write connection: where every statement is a round trip."""
+
+    def __init__(self, connect: Callable[[], WriteConnection], *, name: str = "writer") -> None:
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._connect = connect
+        self._ready: threading.Event = threading.Event()
+        self._failure: BaseException | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+        self._ready.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def submit(self, fn: WriteFunction[T], touches: Sequence[str]) -> "asyncio.Future[T]":
+        """Queue a function; the future resolves on the calling loop after the commit."""
+        _check_room(closed=self._closed, waiting=self._queue.qsize())
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._queue.put(_Job(fn, touches, future, loop))
+        return future
+
+    async def close(self) -> None:
+        """Finish what is queued, then stop the thread."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(_STOP)
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        try:
+            connection = self._connect()
+        except BaseException as error:  # noqa: BLE001  carried to the thread that is waiting for us
+            self._failure = error
+            self._ready.set()
+            return
+        self._ready.set()
+        while True:
+            group, stopping = self._next_group()
+            if group:
+                run_group(connection, group)
+                _resume(group)
+            if stopping:
+                connection.close()
+                return
+
+    def _next_group(self) -> tuple[list[_Job], bool]:
+        first = self._queue.get()
+        if first is _STOP:
+            return [], True
+        group = [first]
+        while len(group) < WRITE_GROUP_MAX:
+            try:
+                job = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if job is _STOP:
+                return group, True
+            group.append(job)
+        return group, False
+
+
+class LoopWriter:
+    """The event loop runs the functions, a thread makes the commit: where statements are calls.
+
+    A thread that runs SQLite statements gives up the interpreter at every one of them and waits for
+    it again behind a busy loop: measured, that made a pair of writes cost five times as much. So
+    statements run in the loop (microseconds each) and only the flush to disk, which takes as long as
+    the disk likes, happens beside it. Both never use the connection at the same time.
+    """
+
+    def __init__(self, connection: WriteConnection) -> None:
+        self._connection = connection
+        self._waiting: deque[_Job] = deque()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._busy = False
+        self._closed = False
+        self._idle: asyncio.Event | None = None
+
+    def submit(self, fn: WriteFunction[T], touches: Sequence[str]) -> "asyncio.Future[T]":
+        """Queue a function; the future resolves after the commit."""
+        _check_room(closed=self._closed, waiting=len(self._waiting))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._waiting.append(_Job(fn, touches, future, loop))
+        if not self._busy:
+            self._busy = True
+            loop.call_soon(self._run_group)
+        return future
+
+    def _run_group(self) -> None:
+        count = min(len(self._waiting), LOOP_GROUP_MAX)
+        group = [self._waiting.popleft() for _ in range(count)]
+        loop = group[0].loop
+        before = (self._connection.chain.number, self._connection.chain.previous)
+        begun = _begun(self._connection, group)
+        flush = functools.partial(_flush, self._connection, group, before, begun=begun)
+        self._thread.submit(flush).add_done_callback(
+            lambda _: loop.call_soon_threadsafe(self._committed, group)
+        )
+
+    def _committed(self, group: list[_Job]) -> None:
+        _deliver(group)
+        if self._waiting:
+            self._waiting[0].loop.call_soon(self._run_group)
+            return
+        self._busy = False
+        if self._idle is not None:
+            self._idle.set()
+
+    async def close(self) -> None:
+        """Finish what is queued, then close the connection."""
+        self._closed = True
+        if self._busy:
+            self._idle = asyncio.Event()
+            await self._idle.wait()
+        self._thread.shutdown()
+        self._connection.close()
+
+
+def _check_room(*, closed: bool, waiting: int) -> None:
+    if closed:
+        raise Unavailable("the database is closing", hint="try again when it is up")
+    if waiting >= WRITE_QUEUE_MAX:
+        raise LimitExceeded("too many writes are waiting", hint="slow down and try again")
+
+
+def _begun(connection: WriteConnection, group: Sequence[_Job]) -> bool:
+    """Run a group's functions up to its commit; `False` where the database is busy or the group lost."""
+    before = (connection.chain.number, connection.chain.previous)
+    try:
+        connection.begin(())
+        for job in group:
+            _run_job(connection, connection.chain, job)
+    except GroupLost:
+        _forget(connection, connection.chain, before)
+        return False
+    return True
+
+
+def _flush(
+    connection: WriteConnection, group: list[_Job], before: tuple[int, bytes], *, begun: bool
+) -> None:
+    """In the thread: commit; or, where the loop could not even begin, run the group waiting."""
+    try:
+        if begun:
+            connection.commit()
+            return
+    except GroupLost as error:
+        _forget(connection, connection.chain, before)
+        _fail(group, error)
+        return
+    for job in group:
+        job.result, job.error = None, None
+    with connection.waiting():
+        run_group(connection, group)
+
+
+def run_group(connection: WriteConnection, group: Sequence[_Job]) -> None:
+    """Run a group in one transaction and fill in every job's result or error."""
+    chain = connection.chain
+    before = (chain.number, chain.previous)
+    touches = sorted({row for job in group for row in job.touches})
+    try:
+        connection.begin(touches)
+        for job in group:
+            _run_job(connection, chain, job)
+        connection.commit()
+    except Deadlocked as error:
+        _forget(connection, chain, before)
+        if len(group) == 1:
+            _fail(group, error)
+            return
+        for job in group:
+            job.result, job.error = None, None
+            run_group(connection, [job])
+    except GroupLost as error:
+        _forget(connection, chain, before)
+        _fail(group, error)
+
+
+def _run_job(connection: WriteConnection, chain: Chain, job: _Job) -> None:
+    before = (chain.number, chain.previous)
+    connection.savepoint()
+    try:
+        job.result = job.fn(connection)
+    except GroupLost:
+        raise
+    except BaseException as error:  # noqa: BLE001  carried to the caller; the group goes on
+        connection.undo()
+        chain.number, chain.previous = before
+        job.error = connection.explained(error)
+    else:
+        connection.release()
+
+
+def _forget(connection: WriteConnection, chain: Chain, before: tuple[int, bytes]) -> None:
+    connection.abandon()
+    chain.number, chain.previous = before
+
+
+def _fail(group: Sequence[_Job], error: GroupLost) -> None:
+    cause = error.__cause__
+    for job in group:
+        job.error = Unavailable(
+            f"the database could not commit: {cause or error}",
+            hint="nothing was recorded; try again, and see `quarterdeck doctor`",
+        )
+
+
+def _resume(group: Sequence[_Job]) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
+    for job in group:
+        by_loop.setdefault(job.loop, []).append(job)
+    for loop, jobs in by_loop.items():
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_deliver, jobs)
+
+
+def _deliver(jobs: list[_Job]) -> None:
+    for job in jobs:
+        if job.future.cancelled():
+            continue
+        if job.error is not None:
+            job.future.set_exception(job.error)
+        else:
+            job.future.set_result(job.result)

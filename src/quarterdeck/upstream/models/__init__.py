@@ -1,0 +1,1 @@
+"""Model vendors: the outgoing half of a model call."""

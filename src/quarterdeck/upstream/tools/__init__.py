@@ -1,0 +1,1 @@
+"""Tool back ends: the outgoing half of a tool call."""

@@ -1,0 +1,32 @@
+"""A tool call as an effect: to the back end its contract names, and to no other."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from quarterdeck.domain.actions import Cleared, Content, Receipt
+from quarterdeck.domain.fleets import PythonBackend, Tool
+from quarterdeck.upstream.tools.python import PythonTools
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalls:
+    """Carries out tool calls."""
+
+    python: PythonTools
+    is_current: Callable[[Cleared], bool]
+
+    async def use(self, cleared: Cleared) -> Receipt:
+        """Carry out one cleared call."""
+        tool = cleared.contract
+        assert isinstance(tool, Tool)
+        if not self.is_current(cleared):
+            return Receipt(
+                status="not_attempted",
+                result=b"",
+                detail={"error": "the clearance lapsed or something was frozen before it began"},
+            )
+        if isinstance(tool.backend, PythonBackend):
+            return await self.python.call(cleared)
+        # Built in: it takes no effect outside. What it says is the record itself.
+        answer = b'{"handed_over":true}'
+        return Receipt(status="done", result=answer, content=Content(rest=answer))
