@@ -1,19 +1,28 @@
 """Builds everything once and closes it in reverse. No logic."""
 
+import getpass
 import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
+from starlette.applications import Starlette
+from starlette.responses import RedirectResponse
+from starlette.routing import Mount, Route
 
 from quarterdeck import keys as keyfiles
+from quarterdeck.api import app as api
+from quarterdeck.api.callers import Identification
+from quarterdeck.api.driving import Driving
 from quarterdeck.checkpoint.bindings import Bindings
 from quarterdeck.checkpoint.checkpoint import Checkpoint
 from quarterdeck.checkpoint.recording import Recorder
 from quarterdeck.checkpoint.settling import Settling
 from quarterdeck.checkpoint.spool import Spool
+from quarterdeck.console import app as console
+from quarterdeck.console.session import Sessions
 from quarterdeck.domain.errors import Unavailable
 from quarterdeck.domain.fleets import Dialect
 from quarterdeck.domain.limits import PROCESS_HEARTBEAT_SECONDS, SEAL_SECONDS_MAX
@@ -74,6 +83,10 @@ class House:
     services: Services
     openai: ModelGateway
     anthropic: ModelGateway
+    driving: Driving
+    sessions: Sessions
+    local_token: str = field(repr=False)
+    local_user: str
 
 
 def _open_database(settings: Settings, process: str, clock: SystemClock) -> Database:
@@ -110,9 +123,11 @@ async def house(settings: Settings, *, role: str) -> AsyncIterator[House]:
         await _join(db, process, ids.new("inc"), alone=settings.database_url is None)
         stack.push_async_callback(_leave, db, process)
         session = await stack.enter_async_context(open_session())
-        built = _build(settings, process, db, master, session)
+        cookie_key = await Keyring(db, master, dice, {}).cookie_key()
+        built = _build(settings, process, db, master, session, cookie_key)
         stack.push_async_callback(built.tools.python.close)
         stack.push_async_callback(built.settling.drain)
+        stack.push_async_callback(built.driving.drain)
         yield built
 
 
@@ -133,6 +148,7 @@ def _build(
     db: Database,
     master: SealingKey,
     session: aiohttp.ClientSession,
+    cookie_key: bytes,
 ) -> House:
     clock, dice, ids = SystemClock(), SystemDice(), TimeSortedIds()
     keyring = Keyring(db, master, dice, {})
@@ -156,10 +172,16 @@ def _build(
     )
     openai, anthropic = (
         ModelGateway(
-            dialect=dialect, checkpoint=checkpoint, client=client, clock=clock, settle=settling.start
+            dialect=dialect,
+            checkpoint=checkpoint,
+            client=client,
+            clock=clock,
+            settle=settling.start,
         )
         for dialect in ("openai", "anthropic")
     )
+    runner = Runner(checkpoint, ModelCall(client), tools)
+    services = _services(settings, db, master, keyring, bindings)
     return House(
         settings=settings,
         process=process,
@@ -173,8 +195,12 @@ def _build(
         settling=settling,
         models=client,
         tools=tools,
-        runner=Runner(checkpoint, ModelCall(client), tools),
-        services=_services(settings, db, master, keyring, bindings),
+        runner=runner,
+        services=services,
+        driving=Driving(runs=services.runs, runner=runner),
+        sessions=Sessions(key=cookie_key, clock=clock, dice=dice),
+        local_token=dice.token(),
+        local_user=getpass.getuser(),
         openai=openai,
         anthropic=anthropic,
     )
@@ -211,6 +237,25 @@ def application(built: House, *, role: str = "all") -> Endpoint:
             ("POST", "/v1/actions"): actions.admit,
         }
     return DataPlane(endpoints=plane, receipt=actions.receipt, other=_people(built, role))
+
+
+def _people(built: House, role: str) -> Endpoint:
+    """What people and programs of people use; a gateway process alone serves none of it."""
+    if role not in ("all", "console"):
+        return Starlette(routes=[])
+    identify = Identification(
+        keys=built.services.keys,
+        checkpoint=built.checkpoint,
+        local_token=built.local_token,
+        local_user=built.local_user,
+    )
+    return Starlette(
+        routes=[
+            Route("/", RedirectResponse("/console/")),
+            Mount("/console", console.build(built.services, built.sessions)),
+            Mount("/", api.build(built.services, built.driving, identify)),
+        ]
+    )
 
 
 def _models(built: House, dialect: Dialect) -> ModelList:

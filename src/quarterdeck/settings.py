@@ -17,6 +17,8 @@ NAMES: Final = {
     "QUARTERDECK_PORT": "the port to listen on (default: 7700)",
     "QUARTERDECK_URL": "for the command line: the server to talk to",
     "QUARTERDECK_TOKEN": "for the command line: a person's token for that server",
+    "QUARTERDECK_RUN": "inside a run: its id, as `runs start` and `exec` export it",
+    "QUARTERDECK_CREDENTIAL": "inside a run: its credential, good for as long as the run",
 }
 
 
@@ -31,6 +33,8 @@ class Settings:
     port: int = 7700
     url: str | None = None
     token: str | None = field(default=None, repr=False)
+    run: str | None = None
+    credential: str | None = field(default=None, repr=False)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -55,7 +59,7 @@ class Settings:
 
 
 def read(environment: Mapping[str, str] | None = None) -> Settings:
-    """Settings from the environment; an unknown QUARTERDECK_ name is an error, not a silent default."""
+    """Settings from the environment; an unknown QUARTERDECK_ name is an error."""
     env = os.environ if environment is None else environment
     ours = {name: value for name, value in env.items() if name.startswith("QUARTERDECK_")}
     secrets = {
@@ -75,8 +79,21 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         port=_port(ours.get("QUARTERDECK_PORT", "7700")),
         url=ours.get("QUARTERDECK_URL") or None,
         token=ours.get("QUARTERDECK_TOKEN") or None,
+        run=ours.get("QUARTERDECK_RUN") or None,
+        credential=ours.get("QUARTERDECK_CREDENTIAL") or None,
         secrets=secrets,
     )
+
+
+def for_program(added: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a governed program: ours, without what only its starter may use."""
+    withheld = ("QUARTERDECK_TOKEN", "QUARTERDECK_DATABASE_URL", "QUARTERDECK_KEY_FILE")
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in withheld and not name.startswith(SECRET_PREFIX)
+    }
+    return kept | dict(added)
 
 
 def _port(text: str) -> int:

@@ -5,6 +5,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, Protocol
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: no i, l, o, u
@@ -57,12 +58,11 @@ class SystemClock:
         return time.perf_counter()
 
 
-def _base32(value: int, width: int) -> str:
-    digits = []
-    for _ in range(width):
-        value, digit = divmod(value, 32)
-        digits.append(_ALPHABET[digit])
-    return "".join(reversed(digits))
+_PAIRS: Final = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
+
+
+def _base32(value: int, pairs: int) -> str:
+    return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(10 * pairs - 10, -1, -10)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,9 @@ class TimeSortedIds:
 
     def new(self, prefix: str) -> str:
         """A new id."""
-        return f"{prefix}_{_base32(time.time_ns() // 1_000_000, 10)}{_base32(int.from_bytes(os.urandom(10)), 16)}"
+        milliseconds = time.time_ns() // 1_000_000
+        chance = int.from_bytes(os.urandom(10))
+        return f"{prefix}_{_base32(milliseconds, 5)}{_base32(chance, 8)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +92,13 @@ class SystemDice:
 def datetime_of(micros: int) -> datetime:
     """The stored form of a time as an aware UTC datetime."""
     return datetime.fromtimestamp(micros / 1_000_000, UTC)
+
+
+@lru_cache(maxsize=64)
+def _date_of(days: int) -> str:
+    return datetime.fromtimestamp(days * 86_400, UTC).date().isoformat()
+
+
+def day_of(micros: int) -> str:
+    """The UTC day of a stored time, as `2026-11-21`."""
+    return _date_of(micros // 86_400_000_000)

@@ -8,7 +8,6 @@ import base64
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, Final, Protocol
 
 import orjson
@@ -32,12 +31,38 @@ from quarterdeck_standin.tokens import CONTEXT_CHARACTERS_MAX, usage_of, within
 
 REQUESTS_KEPT_MAX: Final = 1000
 TRANSPORT_KEY: Final = "quarterdeck_standin.transport"
+_NO_USAGE: Final = Usage()
 _JSON: Final = ("content-type", "application/json")
 _EVENTS: Final = (
     ("content-type", "text/event-stream; charset=utf-8"),
     ("cache-control", "no-cache"),
 )
-_DIALECTS: Final = {wire.PATH: wire for wire in (openai_wire, anthropic_wire)}
+
+
+class Dialect(Protocol):
+    """A vendor's wire: `openai_wire` and `anthropic_wire` are modules of this shape."""
+
+    @property
+    def NAME(self) -> str:  # a constant of the module
+        """What the dialect is called."""
+
+    def conversation_of(self, body: dict[str, Any]) -> Conversation:
+        """Read a request."""
+
+    def whole(self, conversation: Conversation, answer: Answer, usage: Usage) -> bytes:
+        """Write an answer in one piece."""
+
+    def events(self, conversation: Conversation, answer: Answer, usage: Usage) -> Iterator[bytes]:
+        """Write an answer as a stream."""
+
+    def error(self, failure: Failure) -> bytes:
+        """Write an error."""
+
+    def models(self, names: tuple[str, ...]) -> bytes:
+        """Write the list of models."""
+
+    def request_id(self) -> tuple[str, str]:
+        """Make a request id, as a header."""
 
 
 class Brain(Protocol):
@@ -51,6 +76,12 @@ class Brain(Protocol):
 
     def reset(self) -> None:
         """Forget the requests so far."""
+
+
+_DIALECTS: Final[dict[str, Dialect]] = {
+    openai_wire.PATH: openai_wire,
+    anthropic_wire.PATH: anthropic_wire,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,15 +128,14 @@ class StandIn:
                 return 200, b"{}"
             case "GET", "/v1/models":
                 names = {name for name, _ in scope["headers"]}
-                wire = anthropic_wire if b"anthropic-version" in names else openai_wire
+                of_anthropic = b"anthropic-version" in names
+                wire: Dialect = anthropic_wire if of_anthropic else openai_wire
                 return 200, wire.models(self.brain.models)
         message = f"no such route: {method} `{path}`"
         failure = Failure(status=404, kind="not_found_error", message=message)
         return 404, openai_wire.error(failure)
 
-    async def _model_call(
-        self, wire: ModuleType, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def _model_call(self, wire: Dialect, scope: Scope, receive: Receive, send: Send) -> None:
         self.tally.begin()
         body = await _read(receive)
         if body is None:
@@ -118,7 +148,7 @@ class StandIn:
             conversation = _parsed(wire, body)
             model = conversation.model
             self.tally.name(model)
-            performance = await self._perform(conversation, wire.NAME)
+            performance = await self.brain.perform(conversation, wire.NAME)
         except QuarterdeckError as error:
             conversation = Conversation(model=model, turns=())
             kind = "invalid_request_error"
@@ -128,9 +158,6 @@ class StandIn:
             await self._deliver(line, _reply(wire, conversation, performance), model)
         finally:
             await line.close()
-
-    async def _perform(self, conversation: Conversation, dialect: str) -> Performance:
-        return await self.brain.perform(conversation, dialect)
 
     async def _deliver(self, line: Line, reply: Reply, model: str) -> None:
         raw = reply.performance.reply
@@ -163,7 +190,7 @@ class StandIn:
         )
 
 
-def _reply(wire: ModuleType, conversation: Conversation, performance: Performance) -> Reply:
+def _reply(wire: Dialect, conversation: Conversation, performance: Performance) -> Reply:
     """Turn what is to be said into bytes of the caller's dialect."""
     said = performance.reply
     made = wire.request_id()
@@ -176,39 +203,42 @@ def _reply(wire: ModuleType, conversation: Conversation, performance: Performanc
                 pieces = (Piece(body=part, delay_seconds=answer.delay_seconds) for part in parts)
                 head = Head(status=200, headers=(*_EVENTS, made))
                 return Reply(head=head, pieces=pieces, performance=performance, usage=usage)
-            return _whole(200, wire.whole(conversation, answer, usage), (made,), performance, usage)
+            body = wire.whole(conversation, answer, usage)
+            return _whole(200, body, headers=(made,), performance=performance, usage=usage)
         case Failure():
             headers = (made, *said.headers)
-            return _whole(said.status, wire.error(said), headers, performance, Usage())
+            body = wire.error(said)
+            return _whole(said.status, body, headers=headers, performance=performance)
         case RawReply():
             head = Head(status=said.status, headers=said.headers)
             return Reply(
                 head=head,
                 pieces=iter(said.pieces),
                 performance=performance,
-                usage=said.usage or Usage(),
+                usage=said.usage or _NO_USAGE,
             )
 
 
 def _whole(
     status: int,
     body: bytes,
+    *,
     headers: tuple[tuple[str, str], ...],
     performance: Performance,
-    usage: Usage,
+    usage: Usage = _NO_USAGE,
 ) -> Reply:
     length = ("content-length", str(len(body)))
     head = Head(status=status, headers=(_JSON, length, *headers))
     return Reply(head=head, pieces=iter([Piece(body=body)]), performance=performance, usage=usage)
 
 
-def _parsed(wire: ModuleType, body: bytes) -> Conversation:
+def _parsed(wire: Dialect, body: bytes) -> Conversation:
     """Read a request in its dialect; whatever does not fit is the caller's mistake."""
     if len(body) > BODY_BYTES_MAX:
         raise Invalid("the request body is too large", hint=f"send at most {BODY_BYTES_MAX} bytes")
     try:
         parsed = orjson.loads(body)
-        conversation: Conversation = wire.conversation_of(parsed)
+        conversation = wire.conversation_of(parsed)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Invalid(
             f"the request cannot be read: {error}", hint="send what the API describes"

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
@@ -90,6 +91,8 @@ def serve(app: StandIn, *, host: str, port: int) -> None:
     """Serve until a signal says stop."""
     listener = listening(host, port)
     server = Server(app, listener=listener, announce=True)
+    # uvicorn raises a signal again once it has closed; being told to stop is no failure.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import FLEET, Play, Serve, Served
+from tests.standin.served import FLEET, Play, Serve, Served
 
 from quarterdeck_standin.app import StandIn
 from quarterdeck_standin.classifier import Classifier, train

@@ -1,5 +1,6 @@
 """The classifier is honest: calibrated on held-out examples, blind to anything else."""
 
+import csv
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -141,6 +142,22 @@ def test_the_confusion_matrix_counts_every_question_once(
     assert len((tmp_path / "confusion.csv").read_text().splitlines()) == 1 + 14 + 1
     assert "| none |" in report(measured)
     assert summary(measured)["questions"] == 279
+
+
+def test_the_published_confusion_matrix_is_the_measured_one(
+    trained: Classifier, sample: Path
+) -> None:
+    """Another processor may round otherwise, so a handful of questions may fall differently."""
+    page = (sample.parents[3] / "docs" / "reference" / "standin.md").read_text(encoding="utf-8")
+    header, *published = csv.reader(page.split("```csv\n")[1].split("```")[0].splitlines())
+    measured_header, *measured = matrix(
+        evaluate(trained, read_examples(sample / "test.csv"), 0.975)
+    )
+    assert header == measured_header
+    assert [row[0] for row in published] == [row[0] for row in measured]
+    expected = np.array([row[1:] for row in measured], dtype=int)
+    apart = np.abs(np.array([row[1:] for row in published], dtype=int) - expected).sum()
+    assert apart <= 12
 
 
 def test_the_queue_of_off_topic_questions_is_never_guessed(trained: Classifier) -> None:

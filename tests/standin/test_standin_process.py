@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import openai
 import pytest
-from served import FLEET
+from tests.standin.served import FLEET
 
 from quarterdeck_standin.triage import MODEL
 
@@ -21,9 +21,9 @@ from quarterdeck_standin.triage import MODEL
 WATCHED = """
 import os, sys
 def watch(event, arguments):
-    if event == "open" and os.path.basename(os.fspath(arguments[0])
-            if isinstance(arguments[0], (str, bytes, os.PathLike)) else "") in ("test.csv", b"test.csv"):
-        os._exit(86)
+    if event == "open" and isinstance(arguments[0], (str, bytes, os.PathLike)):
+        if os.path.basename(os.fsdecode(arguments[0])) == "test.csv":
+            os._exit(86)
 sys.addaudithook(watch)
 from quarterdeck_standin.main import main
 sys.exit(main(sys.argv[1:]))

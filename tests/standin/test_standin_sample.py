@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from served import FLEET
+from tests.standin.served import FLEET
 
 from quarterdeck_standin.examples import OFF_TOPIC, read_examples
 

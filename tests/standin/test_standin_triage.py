@@ -7,7 +7,7 @@ from typing import Any
 
 import openai
 import pytest
-from served import Serve, Served
+from tests.standin.served import Serve, Served
 
 from quarterdeck.domain.errors import Invalid
 from quarterdeck_standin.app import StandIn

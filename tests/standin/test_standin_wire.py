@@ -9,8 +9,8 @@ import anthropic
 import httpx2
 import openai
 import pytest
-from served import Play, Served
 from pydantic import BaseModel
+from tests.standin.served import Play, Served
 
 from quarterdeck_standin.tokens import text_tokens
 

@@ -5,8 +5,11 @@ before; a write without a key, repeated at once by the same run, gets the first 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from quarterdeck.checkpoint import stages
 from quarterdeck.checkpoint.clearance import Terms
@@ -23,7 +26,7 @@ from quarterdeck.domain.labels import Label, Labels
 from quarterdeck.domain.ledger import Entry
 from quarterdeck.domain.limits import REPEAT_SECONDS
 from quarterdeck.domain.verdicts import Verdict, strictest
-from quarterdeck.sources import datetime_of
+from quarterdeck.sources import day_of
 from quarterdeck.store import actions, budgets, ledger, payloads, runs, sealed, standing
 from quarterdeck.store.database import Row, Transaction
 
@@ -31,8 +34,7 @@ _NOTHING: Final = Bound(nanousd=0, tokens=0, calls=0)
 _AGENT: Final[frozenset[Label]] = frozenset(("agent",))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """An admission that is ready for its transaction."""
 
     action: Action
@@ -42,6 +44,7 @@ class Draft:
     process: str
     nonce: bytes
     sealed_arguments: bytes | None
+    noticed: standing.Standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,7 @@ def admit(tx: Transaction, draft: Draft) -> Cleared | Refused | Held | Suggested
         return Earlier(row=earlier)
     present = labelling.parse(row["labels"])
     action = replace(draft.action, labels=draft.action.labels | draft.prepared.labels | present)
-    current = standing.get(tx)
+    current = _standing(tx, row, draft.noticed)
     verdict = strictest(draft.ruling.verdict, stages.freeze_verdict(action, current))
     reserved = _reserve(tx, draft, verdict)
     terms = _terms(tx, draft.ruling, current)
@@ -70,6 +73,13 @@ def admit(tx: Transaction, draft: Draft) -> Cleared | Refused | Held | Suggested
     if stages.renews_credential(row, tx.now):
         runs.renew_credential(tx, action.run, row["deadline"])
     return admission
+
+
+def _standing(tx: Transaction, row: Row, noticed: standing.Standing) -> standing.Standing:
+    """What is frozen now. Every freeze raises the epoch, so an epoch we have noticed needs no look."""
+    if (row["epoch"], row["incarnation_now"]) == (noticed.epoch, noticed.incarnation):
+        return noticed
+    return standing.get(tx)
 
 
 def _asked_before(tx: Transaction, draft: Draft) -> Row | None:
@@ -142,7 +152,7 @@ def _record(
     entry = Entry(kind=kind[type(admission)], subject=action.id, body=body)
     ledger.append(tx, entry, draft.nonce, keep_body=False)
     if isinstance(admission, Refused):
-        actions.tally(tx, action, datetime_of(tx.now).date().isoformat(), {"refused": 1})
+        actions.tally(tx, action, day_of(tx.now), {"refused": 1})
 
 
 def _join_labels(

@@ -1,10 +1,11 @@
 """Which fleet a run is bound to: the one its revision was applied in, not the newest."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from quarterdeck.domain.errors import Corrupt, NotFound
-from quarterdeck.domain.fleets import Agent, Dialect, Fleet
-from quarterdeck.domain.ids import AgentName, RevisionHash
+from quarterdeck.domain.fleets import Agent, Cap, Dialect, Fleet
+from quarterdeck.domain.ids import AgentName, BudgetId, RevisionHash
 from quarterdeck.fleet.load import load
 from quarterdeck.store import fleets, standing
 from quarterdeck.store.database import Database
@@ -16,6 +17,7 @@ class Binding:
 
     agent: Agent
     fleet: Fleet
+    windows: dict[str, Mapping[BudgetId, Cap | None]] = field(default_factory=dict)
 
     def allowed(self, dialect: Dialect) -> frozenset[str]:
         """What the agent's vendors of this dialect may do beyond the safe default."""

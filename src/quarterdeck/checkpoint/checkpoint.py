@@ -1,16 +1,19 @@
 """The one place every action passes, before and after it takes effect.
 
-INVARIANT (I-1): an effect runs only with a Cleared. INVARIANT (I-2): a Cleared exists only after its
-intent is committed. INVARIANT (I-5): no transaction is open while anything remote is awaited.
+INVARIANT (I-1): an effect runs only with a Cleared.
+INVARIANT (I-2): a Cleared exists only after its intent is committed.
+INVARIANT (I-5): no transaction is open while anything remote is awaited.
 Deliberately absent: any knowledge of a vendor, a wire or a tool's back end.
 """
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import orjson
+from msgspec.structs import replace
 
 from quarterdeck.checkpoint import admission as admissions
 from quarterdeck.checkpoint import settlement as settlements
@@ -37,17 +40,18 @@ from quarterdeck.domain.actions import (
 from quarterdeck.domain.budgets import Bound, windows
 from quarterdeck.domain.errors import Conflict, LimitExceeded, Unavailable, Unidentified
 from quarterdeck.domain.fleets import Cap, Tool
-from quarterdeck.domain.ids import ActionId, AgentName, RevisionHash, RunId, TeamName
+from quarterdeck.domain.ids import ActionId, AgentName, BudgetId, RevisionHash, RunId, TeamName
 from quarterdeck.domain.labels import Label
 from quarterdeck.domain.ledger import NONCE_BYTES
 from quarterdeck.domain.limits import EFFECT_SECONDS_MAX
 from quarterdeck.domain.runs import RunIdentity
 from quarterdeck.domain.verdicts import strictest
 from quarterdeck.keys import SealingKey, credential_hash
-from quarterdeck.sources import Clock, Dice, Ids, datetime_of
+from quarterdeck.sources import Clock, Dice, Ids, datetime_of, day_of
 from quarterdeck.store import runs, sealed
 from quarterdeck.store.database import Database, Row
 from quarterdeck.store.keys import Keyring
+from quarterdeck.store.standing import Standing
 
 IDENTITIES_KNOWN_MAX: Final = 10_000
 RUN_KEYS_KNOWN_MAX: Final = 1_000
@@ -55,9 +59,14 @@ RUN_KEYS_KNOWN_MAX: Final = 1_000
 
 @dataclass(slots=True)
 class Watch:
-    """The freeze epoch this process has noticed; a loop keeps it fresh."""
+    """The standing this process has noticed; a loop keeps it fresh, no admission rests on it."""
 
-    epoch: int = 0
+    noticed: Standing = Standing(incarnation="", epoch=0, fleet_version=None, frozen=frozenset())
+
+    @property
+    def epoch(self) -> int:
+        """The freeze epoch noticed."""
+        return self.noticed.epoch
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,11 +108,12 @@ class Checkpoint:
         draft = Draft(
             action=action,
             ruling=ruling,
-            windows=windows(_caps(binding), datetime_of(now)),
+            windows=_windows(binding, now),
             prepared=prepared,
             process=self.process,
             nonce=self.dice.bytes(NONCE_BYTES),
             sealed_arguments=await self._seal_arguments(action, ruling),
+            noticed=self.watch.noticed,
         )
         answer = await self.db.write(
             lambda tx: admissions.admit(tx, draft), touches=tuple(draft.windows)
@@ -185,12 +195,14 @@ class Checkpoint:
         return await self.recorder.prepare_answer(action.team, action.run, receipt.content)
 
     async def _sealed_answer(self, action: Action, receipt: Receipt) -> bytes | None:
-        """A tool's result, and a model's under a key, can be asked for again: exactly, so sealed."""
+        """What can be asked for again exactly: a tool's result, a model's under a key."""
         if receipt.status == "not_attempted" or not (
             action.kind == "tool" or action.idempotency_key is not None
         ):
             return None
         key = await self._run_key(action.run, action.team)
+        if key is None:
+            return None
         body = orjson.dumps({"result": receipt.result.decode("latin-1"), "detail": receipt.detail})
         return key.seal(f"{action.id}/answer", body)
 
@@ -199,21 +211,23 @@ class Checkpoint:
         if not isinstance(ruling.contract, Tool) or not ruling.contract.idempotent:
             return None
         key = await self._run_key(action.run, action.team)
-        return key.seal(f"{action.id}/arguments", action.arguments)
+        # A run without a key has ended: its admission is refused in a moment.
+        return None if key is None else key.seal(f"{action.id}/arguments", action.arguments)
 
     async def sealed_arguments(self, action: Action) -> bytes | None:
         """The arguments an action in doubt was cleared with, if they were sealed."""
         name = f"{action.id}/arguments"
         stored = await self.db.read(lambda tx: sealed.find(tx, name))
-        if stored is None:
-            return None
-        return (await self._run_key(action.run, action.team)).open(name, stored)
+        key = await self._run_key(action.run, action.team)
+        return None if stored is None or key is None else key.open(name, stored)
 
-    async def _run_key(self, run: RunId, team: TeamName) -> SealingKey:
+    async def _run_key(self, run: RunId, team: TeamName) -> SealingKey | None:
         known = self._run_keys.get(run)
         if known is None:
             team_key = await self.keyring.team_key(team)
-            known = await self.db.read(lambda tx: sealed.run_key(tx, run, team_key))
+            known = await self.db.read(lambda tx: sealed.find_run_key(tx, run, team_key))
+            if known is None:
+                return None
             self._run_keys[run] = known
             if len(self._run_keys) > RUN_KEYS_KNOWN_MAX:
                 self._run_keys.popitem(last=False)
@@ -225,9 +239,9 @@ class Checkpoint:
         if row["state"] in ("begun", "in_doubt"):
             return InDoubt(action=action)
         stored = await self.db.read(lambda tx: sealed.find(tx, f"{action.id}/answer"))
-        answer = {"result": "", "detail": {}}
-        if stored is not None:
-            key = await self._run_key(action.run, action.team)
+        answer: dict[str, Any] = {"result": "", "detail": {}}
+        key = await self._run_key(action.run, action.team)
+        if stored is not None and key is not None:
             answer = orjson.loads(key.open(f"{action.id}/answer", stored))
         receipt = Receipt(
             status=row["state"] if row["state"] in ("done", "failed") else "failed",
@@ -261,17 +275,24 @@ def _retargeted(action: Action, ruling: Ruling) -> Action:
     return replace(action, target=f"{ruling.contract.name}/{action.target}")
 
 
-def _caps(binding: Binding) -> dict[str, tuple[Cap, ...]]:
-    fleet, agent = binding.fleet, binding.agent
-    return {
-        "fleet": fleet.caps,
-        f"team:{agent.team}": fleet.teams.get(agent.team, ()),
-        f"agent:{agent.name}": agent.caps,
-    }
+def _windows(binding: Binding, now: int) -> Mapping[BudgetId, Cap | None]:
+    """The budgets an action of this agent touches today; they are the same all day."""
+    day = day_of(now)
+    found = binding.windows.get(day)
+    if found is None:
+        fleet, agent = binding.fleet, binding.agent
+        caps = {
+            "fleet": fleet.caps,
+            f"team:{agent.team}": fleet.teams.get(agent.team, ()),
+            f"agent:{agent.name}": agent.caps,
+        }
+        binding.windows.clear()
+        found = binding.windows[day] = windows(caps, datetime_of(now))
+    return found
 
 
 def _used(cleared: Cleared, receipt: Receipt) -> Bound:
-    """What to charge. A call that was not made costs nothing; an estimate never passes its bound."""
+    """What to charge: nothing for a call not made; an estimate never passes its bound."""
     if receipt.status == "not_attempted":
         return Bound(nanousd=0, tokens=0, calls=0)
     tokens = 0 if receipt.usage is None else receipt.usage.total()

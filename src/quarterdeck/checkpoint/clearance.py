@@ -1,6 +1,6 @@
 """The one place a Cleared is made, and the last look at it before the first byte leaves."""
 
-from dataclasses import dataclass
+import msgspec
 
 from quarterdeck.domain.actions import Action, Cleared
 from quarterdeck.domain.budgets import Bound, Reservation
@@ -10,8 +10,7 @@ from quarterdeck.domain.money import Price
 from quarterdeck.domain.verdicts import Verdict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What a clearance is good for: contract, price and bound, at one epoch of one incarnation."""
 
     contract: Vendor | Tool

@@ -21,12 +21,8 @@ def conclude(
 
     Reserving comes before asking: nobody is asked to approve what cannot be paid.
     """
-    if terms is None:
-        verdict = strictest(verdict, deny("error:contract", "there is no contract to act under"))
-        return Refused(action=action, verdict=verdict)
-    if isinstance(reserved, Shortfall):
-        verdict = strictest(verdict, deny(f"budget:{reserved.budget}", _shortage(reserved)))
-        return Refused(action=action, verdict=verdict)
+    if terms is None or isinstance(reserved, Shortfall):
+        return Refused(action=action, verdict=strictest(verdict, _obstacle(verdict, reserved)))
     match verdict.answer:
         case "deny":
             return Refused(action=action, verdict=verdict)
@@ -38,6 +34,15 @@ def conclude(
             return clear(action, verdict, reservation=reserved, terms=terms, approval=approval)
         case _:
             assert_never(verdict.answer)
+
+
+def _obstacle(verdict: Verdict, reserved: Reservation | Shortfall) -> Verdict:
+    """Why an action without terms or room is denied; a denial that has its reasons needs no other."""
+    if isinstance(reserved, Shortfall):
+        return deny(f"budget:{reserved.budget}", _shortage(reserved))
+    if verdict.answer == "deny":
+        return verdict
+    return deny("error:contract", "there is no contract to act under")
 
 
 def _shortage(shortfall: Shortfall) -> str:

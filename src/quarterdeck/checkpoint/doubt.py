@@ -5,8 +5,9 @@ tool is tried again under the same key, and only a doubtful write is left to a p
 lapses into a charge marked estimated.
 """
 
-from dataclasses import replace
 from typing import Literal, TypeAlias, assert_never
+
+from msgspec.structs import replace
 
 from quarterdeck.checkpoint.checkpoint import Checkpoint, action_of, execute
 from quarterdeck.checkpoint.clearance import Terms, clear

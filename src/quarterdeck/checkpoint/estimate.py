@@ -1,13 +1,18 @@
 """Upper bounds of what an action may use, from the same price function that settles it."""
 
+from typing import Final
+
 from quarterdeck.domain.actions import Tokens
 from quarterdeck.domain.budgets import Bound
 from quarterdeck.domain.fleets import Tool
 from quarterdeck.domain.money import Price, Usage
 
 
+BYTES_PER_TOKEN: Final = 3
+
+
 def model_bound(price: Price, tokens: Tokens) -> Bound:
-    """The most a model call may use: input no longer than its bytes, output no longer than its cap."""
+    """The most a model call may use: its bytes as input tokens, its cap as output."""
     return Bound(
         nanousd=price.bound_nanousd(input_max=tokens.input_max, output_max=tokens.output_max),
         tokens=tokens.input_max + tokens.output_max,
@@ -20,5 +25,12 @@ def tool_bound(tool: Tool) -> Bound:
 
 
 def estimated_usage(tokens: Tokens, *, answer_bytes: int) -> Usage:
-    """Usage where the vendor reported none: bytes as tokens, never above what was reserved."""
-    return Usage(input=tokens.input_max, output=min(answer_bytes, tokens.output_max))
+    """Usage where the vendor reported none: about three bytes a token, never above the bound.
+
+    Real text has three to five bytes a token, so this leans towards the vendor without charging the
+    whole reservation for a stream that broke at its first word.
+    """
+    return Usage(
+        input=min(tokens.input_max, -(-tokens.input_max // BYTES_PER_TOKEN)),
+        output=min(tokens.output_max, -(-answer_bytes // BYTES_PER_TOKEN)),
+    )

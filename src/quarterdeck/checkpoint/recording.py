@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 import orjson
 
 from quarterdeck.domain.actions import Content
@@ -28,14 +29,12 @@ SEQUENCES_KNOWN_MAX: Final = 2_000
 _DIGEST_BYTES: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(msgspec.Struct, frozen=True):
     hash: PayloadHash
     labels: Labels
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """Redacted content, ready to be put into a transaction; `root` is what the action refers to."""
 
     root: PayloadHash

@@ -1,19 +1,18 @@
 """The transaction after an effect: charge, outcome and leaf, or none of them."""
 
-from dataclasses import dataclass
+import msgspec
 
 from quarterdeck.checkpoint.recording import Prepared
 from quarterdeck.domain.actions import Action, Receipt
 from quarterdeck.domain.budgets import Bound, Reservation, charges
 from quarterdeck.domain.labels import Labels
 from quarterdeck.domain.ledger import Entry
-from quarterdeck.sources import datetime_of
+from quarterdeck.sources import day_of
 from quarterdeck.store import actions, budgets, ledger, payloads, runs, sealed
 from quarterdeck.store.database import Transaction
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """A receipt that is ready for its transaction."""
 
     action: Action
@@ -27,7 +26,7 @@ class Settlement:
 
 
 def settle(tx: Transaction, settlement: Settlement) -> int | None:
-    """Charge and finish an open action; the overrun in nano-USD, `None` if it was settled before."""
+    """Charge and finish an open action: its overrun, or `None` if it was settled before."""
     action, receipt = settlement.action, settlement.receipt
     body = actions.finish(
         tx,
@@ -73,5 +72,5 @@ def _count(tx: Transaction, settlement: Settlement) -> None:
         counted |= settlement.receipt.usage.as_json()
     if settlement.receipt.status == "failed":
         counted["failed"] = 1
-    day = datetime_of(settlement.action.proposed_at).date().isoformat()
+    day = day_of(settlement.action.proposed_at)
     actions.tally(tx, settlement.action, day, counted)

@@ -1,10 +1,10 @@
-"""The stages of an admission, one function each. None decides what happens next: `conclude` does."""
+"""The stages of an admission, one function each. `conclude` decides what happens next."""
 
 import hashlib
-from dataclasses import dataclass
 from typing import Final
 
 import jsonschema_rs
+import msgspec
 import orjson
 
 from quarterdeck.checkpoint.bindings import Binding
@@ -23,11 +23,11 @@ from quarterdeck.store.database import Row
 from quarterdeck.store.standing import Standing
 
 UNKNOWN_CREDENTIAL: Final = "this credential is not known, has expired or was revoked"
+UNKNOWN_HINT: Final = "start a run with `quarterdeck runs start` and use its credential"
 _WRITES: Final = ("write", "privileged")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ruling:
+class Ruling(msgspec.Struct, frozen=True, kw_only=True):
     """What contract and grants say, before the transaction: a verdict, and terms to act under."""
 
     verdict: Verdict

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+import msgspec
+
 from quarterdeck.domain import labels as labelling
 from quarterdeck.domain.budgets import Bound, Reservation
 from quarterdeck.domain.fleets import Dialect, Tool, Vendor
@@ -23,8 +25,7 @@ UsageSource: TypeAlias = Literal["reported", "estimated", "none"]
 ReceiptStatus: TypeAlias = Literal["done", "failed", "not_attempted"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
+class Content(msgspec.Struct, frozen=True, kw_only=True):
     """What of a request or an answer goes into the record: parts that recur, and the rest.
 
     A conversation is parts (its messages, as the raw JSON they came in), so that an agent that
@@ -35,8 +36,7 @@ class Content:
     rest: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tokens:
+class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     """Upper bounds of a model call: input from its bytes, output from its cap."""
 
     input_max: int
@@ -61,8 +61,7 @@ class Proposal:
     approval: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Action:
+class Action(msgspec.Struct, frozen=True, kw_only=True):
     """A proposal bound to a known run. Its arguments never change again."""
 
     id: ActionId
@@ -80,8 +79,7 @@ class Action:
     proposed_at: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cleared:
+class Cleared(msgspec.Struct, frozen=True, kw_only=True):
     """Proof that this exact action may take effect now. Only the checkpoint makes one."""
 
     action: Action
@@ -96,52 +94,46 @@ class Cleared:
     not_after: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """What an effect says it did."""
 
     status: ReceiptStatus
     result: bytes
-    content: Content = field(default_factory=Content)
+    content: Content = Content()
     usage: Usage | None = None
     usage_source: UsageSource = "none"
     cost_nanousd: int = 0
-    detail: dict[str, Any] = field(default_factory=dict)
+    detail: dict[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
     """Denied, with the rules that said so."""
 
     action: Action
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class Held(msgspec.Struct, frozen=True, kw_only=True):
     """A person must answer first; proposed again with the approval, it is judged afresh."""
 
     action: Action
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Suggested:
+class Suggested(msgspec.Struct, frozen=True, kw_only=True):
     """Recorded as it would have been done, and not done."""
 
     action: Action
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InDoubt:
+class InDoubt(msgspec.Struct, frozen=True, kw_only=True):
     """The effect was cleared and nobody has said yet whether it took place."""
 
     action: Action
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class Done(msgspec.Struct, frozen=True, kw_only=True):
     """It took effect, or provably failed, and is settled."""
 
     action: Action

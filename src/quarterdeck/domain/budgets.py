@@ -1,20 +1,20 @@
-"""Budgets: what may be spent, what is held for actions under way, what was charged. Pure arithmetic.
+"""Budgets: what may be spent, what is held for actions under way, what was charged. Arithmetic.
 
-INVARIANT: an admission never takes charged + held above a cap. Charged alone may pass it, only by an
-overrun (billed above the bound, or the cap was lowered), recorded with its cause; nothing more is
-then admitted. The same rule is a CHECK on the table.
+INVARIANT (I-3): an admission never takes charged + held above a cap. Charged alone may pass it, by
+an overrun only (billed above the bound, or the cap was lowered), recorded with its cause; nothing
+more is then admitted. The same rule is a CHECK on the table.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from quarterdeck.domain.fleets import BudgetUnit, Cap, Period
 from quarterdeck.domain.ids import BudgetId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bound:
+class Bound(msgspec.Struct, frozen=True, kw_only=True):
     """The most an action may use: nano-USD, tokens, calls."""
 
     nanousd: int
@@ -26,8 +26,7 @@ class Bound:
         return {"nanousd": self.nanousd, "tokens": self.tokens, "calls": self.calls}[unit]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
     """One window of one cap: who it is for, what is left."""
 
     id: BudgetId
@@ -41,8 +40,7 @@ class Budget:
         return None if self.cap is None else max(0, self.cap - self.held - self.charged)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hold:
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
     """An amount kept aside on one budget for one action."""
 
     budget: BudgetId
@@ -50,16 +48,14 @@ class Hold:
     amount: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reservation:
+class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     """All holds of one action, and the process that owns them."""
 
     holds: tuple[Hold, ...]
     owner: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shortfall:
+class Shortfall(msgspec.Struct, frozen=True, kw_only=True):
     """The budget that has too little room, and by how much."""
 
     budget: BudgetId
@@ -85,7 +81,7 @@ def budget_id(scope: str, unit: BudgetUnit, period: Period, now: datetime) -> Bu
 
 
 def windows(caps: Mapping[str, tuple[Cap, ...]], now: datetime) -> dict[BudgetId, Cap | None]:
-    """The budgets an action touches: the day's money of every scope, capped or not, and each cap."""
+    """The budgets an action touches: each scope's money of the day, capped or not, and each cap."""
     found: dict[BudgetId, Cap | None] = {}
     for scope, scope_caps in caps.items():
         found[budget_id(scope, "nanousd", "day", now)] = None

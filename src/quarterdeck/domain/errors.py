@@ -15,7 +15,7 @@ from typing import ClassVar
 
 
 class QuarterdeckError(Exception):
-    """An expected failure: a stable `code`, a lower-case message and a hint that says what to do."""
+    """An expected failure: a stable `code`, a lower-case message, a hint that says what to do."""
 
     code: ClassVar[str] = "error"
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
+import msgspec
 import orjson
 
 from quarterdeck.domain.errors import Conflict, Corrupt
@@ -21,8 +22,7 @@ VERSION: Final = 1
 NONCE_BYTES: Final = 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """What a state change says: its kind, the id it is about, and the facts."""
 
     kind: str
@@ -30,8 +30,7 @@ class Entry:
     body: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leaf:
+class Leaf(msgspec.Struct, frozen=True, kw_only=True):
     """One leaf: the bytes the tree holds, their hash, and what may be purged (body, nonce)."""
 
     writer: str

@@ -5,9 +5,10 @@ prices are kept per million and every cost is rounded up once, at the end.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Final
+
+import msgspec
 
 from quarterdeck.domain.errors import Invalid
 
@@ -15,8 +16,7 @@ NANOUSD_PER_USD: Final = 1_000_000_000
 UNITS_PER_PRICE: Final = 1_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """What a model call used, in disjoint buckets of tokens: they add up, nothing counts twice."""
 
     input: int = 0
@@ -31,11 +31,10 @@ class Usage:
 
     def as_json(self) -> dict[str, int]:
         """The buckets that are not empty, by name."""
-        return {f.name: v for f in fields(self) if (v := getattr(self, f.name))}
+        return {name: v for name in self.__struct_fields__ if (v := getattr(self, name))}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
+class Price(msgspec.Struct, frozen=True, kw_only=True):
     """Nano-USD per million tokens of each bucket, and per request; `version` names the table."""
 
     input: int
@@ -58,7 +57,7 @@ class Price:
         return -(-priced // UNITS_PER_PRICE) + self.request_nanousd
 
     def bound_nanousd(self, *, input_max: int, output_max: int) -> int:
-        """The most a call can cost: every input token at its dearest bucket, the same for output."""
+        """The most a call can cost: every token at the dearest bucket of its direction."""
         dearest_input = max(self.input, self.cache_read, self.cache_write)
         dearest_output = max(self.output, self.reasoning)
         priced = input_max * dearest_input + output_max * dearest_output
@@ -67,12 +66,13 @@ class Price:
 
 def nanousd(usd: str | int | Decimal) -> int:
     """Nano-USD of an amount in USD, written as a decimal; rounded up."""
+    wrong = Invalid(f"`{usd}` is not an amount in USD", hint="write a decimal such as 0.25")
     try:
         amount = Decimal(usd)
     except InvalidOperation as error:
-        raise Invalid(f"`{usd}` is not an amount in USD", hint="write a decimal such as 0.25") from error
+        raise wrong from error
     if not amount.is_finite() or amount < 0:
-        raise Invalid(f"`{usd}` is not an amount in USD", hint="write a decimal such as 0.25")
+        raise wrong
     return int((amount * NANOUSD_PER_USD).to_integral_value(ROUND_CEILING))
 
 
@@ -85,7 +85,7 @@ def usd(amount_nanousd: int) -> str:
 
 def added(usages: Iterable[Mapping[str, int]]) -> Usage:
     """The sum of usages, bucket by bucket."""
-    names = [f.name for f in fields(Usage)]
+    names = Usage.__struct_fields__
     totals = dict.fromkeys(names, 0)
     for usage in usages:
         for name in names:

@@ -1,12 +1,12 @@
 """Content that may be stored (I-9). Made by `guards/redact.py`; a test says who else may make one."""
 
-from dataclasses import dataclass
+
+import msgspec
 
 from quarterdeck.domain.labels import Labels
 
 
-@dataclass(frozen=True, slots=True)
-class Redacted:
+class Redacted(msgspec.Struct, frozen=True):
     """Bytes that may be stored, and the labels of what was taken out."""
 
     body: bytes

@@ -4,23 +4,22 @@ Strictness is a lattice, allow < redact < ask < suggest < deny: the strictest an
 reasons are kept. Suggest beats ask: a suggest-only agent does not execute even when approved.
 """
 
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 Answer: TypeAlias = Literal["allow", "redact", "ask", "suggest", "deny"]
 STRICTNESS: Final[dict[Answer, int]] = {"allow": 0, "redact": 1, "ask": 2, "suggest": 3, "deny": 4}
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One rule that spoke: its id (`grant:tool`, `freeze:agent`, `error:unknown_tool`) and a sentence."""
+class Reason(msgspec.Struct, frozen=True):
+    """One rule that spoke: its id (`grant:tool:x`, `freeze:agent:y`) and a sentence."""
 
     rule: str
     because: str
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """An answer that always names the rules that decided it."""
 
     answer: Answer

@@ -138,6 +138,4 @@ def _json(body: bytes) -> Any:
 
 
 def _error(failure: Failure, *, hint: str = "", message: str = "") -> dict[str, Any]:
-    return {
-        "error": {"code": failure.code, "message": message or failure.message, "hint": hint}
-    }
+    return {"error": {"code": failure.code, "message": message or failure.message, "hint": hint}}

@@ -49,7 +49,9 @@ class DataPlane:
             return
         allowed = sorted(m for m, p in self.endpoints if p == path)
         status = 405 if allowed else 404
-        message = f"no route {method} {path}; only listed routes exist, see docs/reference/routes.md"
+        message = (
+            f"no route {method} {path}; only listed routes exist, see docs/reference/routes.md"
+        )
         await fail(
             send, wire, Failure(status=status, code="not_found", message=message, retry=False)
         )

@@ -59,7 +59,8 @@ _KINDS: Final = (
     _Kind(
         "private-key",
         "secret",
-        r"-----BEGIN [A-Z ]*PRIVATE KEY-----[A-Za-z0-9+/=\s\\nr]{16,}-----END [A-Z ]*PRIVATE KEY-----",
+        r"-----BEGIN [A-Z ]*PRIVATE KEY-----[A-Za-z0-9+/=\s\\nr]{16,}"
+        r"-----END [A-Z ]*PRIVATE KEY-----",
         _always,
     ),
     _Kind(

@@ -13,5 +13,4 @@ async def renew_lease(db: Database, process: Process) -> None:
 
 async def watch_standing(db: Database, watch: Watch) -> None:
     """Notice a freeze of another process. Admissions do not rest on it: they ask again."""
-    current = await db.read(standing.get)
-    watch.epoch = current.epoch
+    watch.noticed = await db.read(standing.get)

@@ -18,6 +18,7 @@ from quarterdeck.domain.dialects import (
     WIRES,
     AssistantTurn,
     ToolCall,
+    ToolDefinition,
     ToolTurn,
     Turn,
     UserTurn,
@@ -74,7 +75,7 @@ class Runner:
             if not calls:
                 said["text"] = wire.text_of(answer)
                 return RunOutcome(state="succeeded", because="the agent finished", result=said)
-            turns.append(AssistantTurn(answer=answer))
+            turns.append(AssistantTurn(message=wire.message_of(answer)))
             for call in calls:
                 ended = await self._use(started, call, turns, said)
                 if ended is not None:
@@ -87,12 +88,11 @@ class Runner:
         self, started: Started, wire: Wire, model: Model, turns: list[Turn]
     ) -> bytes | _Ended:
         binding = started.binding
-        tools = [binding.fleet.tools[name] for name in binding.agent.tools]
         body = wire.compose(
-            model=model.model,
-            system=binding.agent.prompt,
-            turns=turns,
-            tools=tools,
+            model.model,
+            binding.agent.prompt,
+            messages=turns,
+            tools=_definitions(binding),
             parameters=model.parameters,
         )
         dialect = binding.fleet.vendors[model.vendor].dialect
@@ -143,8 +143,15 @@ class Runner:
         return None
 
 
+def _definitions(binding: Binding) -> list[ToolDefinition]:
+    tools = (binding.fleet.tools[name] for name in binding.agent.tools)
+    return [
+        ToolDefinition(name=t.name, description=t.description, arguments=t.arguments) for t in tools
+    ]
+
+
 def _canonical(arguments: bytes) -> bytes:
-    """RFC 8785, so that the same arguments have one digest; what is not JSON is left to the contract."""
+    """RFC 8785: the same arguments have one digest; what is not JSON the contract refuses."""
     try:
         return rfc8785.dumps(orjson.loads(arguments or b"{}"))
     except (orjson.JSONDecodeError, rfc8785.CanonicalizationError):

@@ -62,9 +62,7 @@ def _listed(binding: Binding) -> dict[str, Any]:
         "autonomy": agent.autonomy,
         "critical": agent.critical,
         "revision": agent.revision,
-        "models": [
-            {"role": m.role, "vendor": m.vendor, "model": m.model} for m in agent.models
-        ],
+        "models": [{"role": m.role, "vendor": m.vendor, "model": m.model} for m in agent.models],
         "tools": list(agent.tools),
         "caps": [{"unit": c.unit, "per": c.period, "amount": c.amount} for c in agent.caps],
     }

@@ -77,7 +77,7 @@ class Runs:
             binding=binding,
         )
 
-    async def _new_run(  # noqa: PLR0917  one call site: all it takes to describe a run
+    async def _new_run(
         self,
         caller: Caller,
         binding: Binding,

@@ -24,9 +24,13 @@ class Secrets:
         """Set or replace a secret."""
         authorise(caller, "secrets")
         if not name.replace("_", "").replace("-", "").isalnum() or len(name) > NAME_CHARACTERS_MAX:
-            raise Invalid(f"`{name}` is not a name of a secret", hint="use letters, digits, - and _")
+            raise Invalid(
+                f"`{name}` is not a name of a secret", hint="use letters, digits, - and _"
+            )
         if not value.strip():
-            raise Invalid("the value is empty", hint="pipe it in: quarterdeck secrets set NAME < FILE")
+            raise Invalid(
+                "the value is empty", hint="pipe it in: quarterdeck secrets set NAME < FILE"
+            )
 
         def write(tx: Transaction) -> None:
             secrets.put(tx, self.master, name, value.strip())

@@ -19,11 +19,12 @@ where id = :id
 """
 _RECAP: Final = """
 update budgets set cap = :cap,
-  overrun = case when charged + held > :least + overrun then charged + held - :least else overrun end
+  overrun = case when charged + held > :least + overrun
+    then charged + held - :least else overrun end
 where id = :id and coalesce(cap, -1) <> coalesce(:cap, -1)
 """
 _SELECT: Final[dict[int, str]] = {
-    count: "select id, cap, held, charged, overrun from budgets where id in ("
+    count: "select id, cap, held, charged, overrun from budgets where id in ("  # noqa: S608  fixed
     + ", ".join(f":b{n}" for n in range(count))
     + ")"
     for count in range(1, 33)

@@ -45,6 +45,9 @@ class Transaction(Reading, Protocol):
     def execute_many(self, sql: str, rows: Sequence[Params]) -> None:
         """Run one statement for every row."""
 
+    def try_lock(self, name: str) -> bool:
+        """Be the only one, in any process, until this transaction ends; `False` if another is."""
+
 
 WriteFunction: TypeAlias = Callable[[Transaction], T]
 ReadFunction: TypeAlias = Callable[[Reading], T]

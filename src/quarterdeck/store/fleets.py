@@ -11,7 +11,8 @@ from quarterdeck.store.database import Reading, Row, Transaction
 
 _AGENT: Final = """
 insert into agents (name, team, revision) values (:name, :team, :revision)
-on conflict (name) do update set team = excluded.team, revision = excluded.revision, retired_at = null
+on conflict (name) do update set
+  team = excluded.team, revision = excluded.revision, retired_at = null
 """
 _REVISION: Final = """
 insert into revisions (hash, agent, team, fleet_version, applied_at)
@@ -76,7 +77,8 @@ def list_versions(tx: Reading, rows: int) -> list[Row]:
     """Applied folders, newest first."""
     return list(
         tx.rows(
-            "select version, applied_at, applied_by from fleets order by applied_at desc limit :rows",
+            "select version, applied_at, applied_by from fleets"
+            " order by applied_at desc limit :rows",
             {"rows": rows},
         )
     )

@@ -5,12 +5,12 @@ run), the parts added since, and the rest of the request. So a run that resends 
 turn costs linear space. Bodies are reached only through an action the reader may see.
 """
 
-import hmac
+import hashlib
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import orjson
 import zstandard
 
@@ -31,8 +31,7 @@ _SEQUENCE_DEPTH_MAX: Final = 100_000
 _codec: Final = threading.local()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Payload:
+class Payload(msgspec.Struct, frozen=True, kw_only=True):
     """A body ready to be stored."""
 
     hash: PayloadHash
@@ -59,7 +58,10 @@ def _expanded(stored: bytes) -> bytes:
 
 def make(team: TeamName, key: bytes, kind: str, content: Redacted) -> Payload:
     """A payload of redacted content (I-9: nothing else can be made into one)."""
-    digest = hmac.digest(key, kind.encode() + b"\0" + content.body, "sha256").hex()[:32]
+    # Keyed BLAKE2b (RFC 7693) is a MAC by itself, at a third of what HMAC-SHA-256 costs here.
+    digest = hashlib.blake2b(
+        content.body, digest_size=16, key=key, person=kind.encode()
+    ).hexdigest()
     return Payload(hash=PayloadHash(digest), team=team, kind=kind, body=_compressed(content.body))
 
 

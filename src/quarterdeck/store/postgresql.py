@@ -6,27 +6,39 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg.rows import dict_row
+from psycopg.types.numeric import IntLoader
 
-from quarterdeck.domain.errors import Conflict, Unavailable
+from quarterdeck.domain.errors import Conflict, Invalid, Unavailable
 from quarterdeck.store import migrations
 from quarterdeck.store.database import Chain, Params, ReadFunction, Row, WriteFunction
-from quarterdeck.store.writer import Deadlocked, GroupLost, ThreadWriter
+from quarterdeck.store.writer import CommitUnknown, Deadlocked, GroupLost, ThreadWriter
 
 T = TypeVar("T")
 READERS: Final = 4
 CONNECT_SECONDS: Final = 5
+NAME_BYTES_MAX: Final = 63  # the server cuts an application name here
 LOOK_UP_SECONDS: Final = 30  # how long a lost commit is looked up before it counts as unknown
+LINGER_SECONDS: Final = 2  # how long a session whose client is gone may go on before it is ended
 _PARAMETER: Final = re.compile(r"(?<!:):([a-z_]\w*)")
+# The attempt before it is settled by now: so the table holds one row per process, not per group.
 _BEGIN_ATTEMPT: Final = (
-    "insert into attempts values (%s, (extract(epoch from clock_timestamp()) * 1e6)::bigint)"
+    "with settled as (delete from attempts where id = %s)"
+    " insert into attempts values (%s, (extract(epoch from clock_timestamp()) * 1e6)::bigint)"
     " returning at"
 )
+# Waits for a transaction that still holds this id. Then either it is there, or it never will be.
+_CLAIM_ATTEMPT: Final = "insert into attempts values (%s, 0) on conflict do nothing"
+_END_SESSION: Final = (
+    "select pg_terminate_backend(pid) from pg_stat_activity"
+    " where pid = %s and application_name = %s and usename = current_user"
+)
+_CHAIN: Final = "select number, hash from leaves where writer = %s order by number desc limit 1"
 _LOCK_BUDGETS: Final = "select id from budgets where id = any(%s) order by id for update"
 
 
@@ -36,11 +48,22 @@ def translated(sql: str) -> str:
     return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))
 
 
-def connect(url: str) -> "psycopg.Connection[dict[str, Any]]":
+def connect(url: str, name: str = "quarterdeck") -> "psycopg.Connection[dict[str, Any]]":
     """Open a connection as every part of the product uses it."""
-    return psycopg.connect(
-        url, autocommit=True, row_factory=dict_row, connect_timeout=CONNECT_SECONDS
+    connection = psycopg.connect(
+        url,
+        autocommit=True,
+        row_factory=dict_row,
+        connect_timeout=CONNECT_SECONDS,
+        application_name=name,
+        keepalives_idle=30,
+        keepalives_interval=10,
+        keepalives_count=3,
+        tcp_user_timeout=LOOK_UP_SECONDS * 1000,
     )
+    # A sum of bigint is numeric there; ours are whole numbers, and no Decimal may leave the store.
+    connection.adapters.register_loader("numeric", IntLoader)
+    return connection
 
 
 class _Statements:
@@ -48,51 +71,78 @@ class _Statements:
         self.connection = connection
 
     def row(self, sql: str, params: Params = {}) -> Row | None:  # noqa: B006  read only
-        return self.connection.execute(translated(sql), params, prepare=True).fetchone()  # type: ignore[arg-type]
+        return self.connection.execute(translated(sql), params, prepare=True).fetchone()
 
     def rows(self, sql: str, params: Params = {}) -> Sequence[Row]:  # noqa: B006  read only
-        return self.connection.execute(translated(sql), params, prepare=True).fetchall()  # type: ignore[arg-type]
+        return self.connection.execute(translated(sql), params, prepare=True).fetchall()
 
 
 class PostgresqlWrites(_Statements):
     """The write connection. It reconnects by itself before the next group."""
 
     def __init__(self, url: str, chain: Chain, attempt: Callable[[], str]) -> None:
-        super().__init__(connect(url))
+        self._name = f"quarterdeck {chain.writer}"[:NAME_BYTES_MAX]
+        super().__init__(connect(url, self._name))
         self.url = url
         self.chain = chain
         self._attempt = attempt
         self._attempt_id = ""
+        self._settled_id = ""
+        self._chain_unknown = False
         self.now = 0
         migrations.migrate_postgresql(self.connection)
 
     def execute(self, sql: str, params: Params = {}) -> int:  # noqa: B006  read only
         """Run one statement."""
-        return self.connection.execute(translated(sql), params, prepare=True).rowcount  # type: ignore[arg-type]
+        return self.connection.execute(translated(sql), params, prepare=True).rowcount
 
     def execute_many(self, sql: str, rows: Sequence[Params]) -> None:
         """Run one statement for every row, in one pipeline."""
         with self.connection.cursor() as cursor:
-            cursor.executemany(translated(sql), rows)  # type: ignore[arg-type]
+            cursor.executemany(translated(sql), rows)
+
+    def try_lock(self, name: str) -> bool:
+        """An advisory lock, gone with the transaction."""
+        row = self.row(
+            "select pg_try_advisory_xact_lock(hashtextextended(:n, 0)) as got", {"n": name}
+        )
+        return row is not None and bool(row["got"])
 
     def begin(self, touches: Sequence[str]) -> None:
         """Open the transaction; lock the union of budget rows in one ordered statement."""
         try:
-            if self.connection.closed or self.connection.broken:
-                self.connection = connect(self.url)
-            self._attempt_id = self._attempt()
-            self.connection.execute("begin")
-            begun = self.connection.execute(_BEGIN_ATTEMPT, (self._attempt_id,)).fetchone()
-            assert begun is not None
-            self.now = max(self.now, int(begun["at"]))  # a ledger never steps back
+            try:
+                self._open()
+            except psycopg.OperationalError:
+                # The server went away while nothing was asked of it: nothing is lost, try anew.
+                self.connection.close()
+                self._open()
             if touches:
                 self.connection.execute(_LOCK_BUDGETS, (list(touches),))
         except psycopg.Error as error:
             raise self._lost(error) from error
 
+    def _open(self) -> None:
+        if self.connection.closed or self.connection.broken:
+            self.connection = connect(self.url, self._name)
+        self._attempt_id = self._attempt()
+        self.connection.execute("begin")
+        begun = self.connection.execute(
+            _BEGIN_ATTEMPT, (self._settled_id, self._attempt_id)
+        ).fetchone()
+        assert begun is not None
+        self.now = max(self.now, int(begun["at"]))  # a ledger never steps back
+        if self._chain_unknown:
+            last = self.connection.execute(_CHAIN, (self.chain.writer,)).fetchone()
+            if last is not None:
+                self.chain.number, self.chain.previous = last["number"], last["hash"]
+
     def savepoint(self) -> None:
         """Mark."""
-        self.connection.execute("savepoint job")
+        try:
+            self.connection.execute("savepoint job")
+        except psycopg.Error as error:
+            raise self._lost(error) from error
 
     def release(self) -> None:
         """Keep."""
@@ -116,27 +166,39 @@ class PostgresqlWrites(_Statements):
     def commit(self) -> None:
         """Commit; if the answer is lost, look the attempt up before anybody is told anything."""
         try:
-            self.connection.execute("commit")
+            answer = self.connection.execute("commit").statusmessage
+            if answer != "COMMIT":  # a transaction that had failed is rolled back without an error
+                raise GroupLost(f"the server answered {answer} to a commit")
         except psycopg.OperationalError as error:
             if not self._committed_after_all(error):
                 raise GroupLost(str(error)) from error
         except psycopg.Error as error:
             raise self._lost(error) from error
+        self._settled_id, self._chain_unknown = self._attempt_id, False
 
     def _committed_after_all(self, error: psycopg.Error) -> bool:
+        """Ask on a new connection. The old session may still be on its way to the commit."""
+        session = self.connection.info.backend_pid
         until = time.monotonic() + LOOK_UP_SECONDS
         while True:
             try:
                 self.connection.close()
-                self.connection = connect(self.url)
-                found = self.connection.execute(
-                    "select 1 from attempts where id = %s", (self._attempt_id,)
-                )
-                return found.fetchone() is not None
+                self.connection = connect(self.url, self._name)
+                self.connection.execute(f"set lock_timeout = '{LINGER_SECONDS}s'")
+                claimed = self.connection.execute(_CLAIM_ATTEMPT, (self._attempt_id,)).rowcount
+                self.connection.execute("reset lock_timeout")
+                return claimed == 0
+            except psycopg.errors.LockNotAvailable:
+                self._end_session(session)
             except psycopg.Error:
-                if time.monotonic() > until:
-                    raise GroupLost(f"the database went away during a commit: {error}") from error
                 time.sleep(0.2)
+            if time.monotonic() > until:
+                self._chain_unknown = True
+                raise CommitUnknown(f"the database went away during a commit: {error}") from error
+
+    def _end_session(self, session: int) -> None:
+        with suppress(psycopg.Error):
+            self.connection.execute(_END_SESSION, (session, self._name))
 
     def _lost(self, error: psycopg.Error) -> GroupLost:
         if isinstance(error, psycopg.errors.DeadlockDetected):
@@ -149,6 +211,11 @@ class PostgresqlWrites(_Statements):
             raise Deadlocked(str(error)) from error
         if isinstance(error, psycopg.errors.IntegrityError):
             return Conflict(f"contradicts what is recorded: {error}")
+        if isinstance(error, psycopg.DataError):
+            return Invalid(
+                f"the database cannot keep this value: {error}",
+                hint="leave out null characters and numbers beyond 64 bits",
+            )
         if isinstance(error, psycopg.Error):
             return Unavailable(f"the database failed: {error}", hint="see `quarterdeck doctor`")
         return error
@@ -197,18 +264,31 @@ class PostgresqlDatabase:
         return asyncio.get_running_loop().run_in_executor(self._readers, self._read, fn)
 
     def _read(self, fn: ReadFunction[T]) -> T:
-        statements: _Statements | None = getattr(self._local, "statements", None)
         try:
-            if statements is None or statements.connection.closed or statements.connection.broken:
-                connection = connect(self._url)
-                connection.execute("set default_transaction_read_only = on")
-                self._opened.append(connection)
-                statements = self._local.statements = _Statements(connection)
-            return fn(statements)
+            try:
+                return fn(self._reader())
+            except psycopg.OperationalError:
+                statements = getattr(self._local, "statements", None)
+                if statements is None or not statements.connection.broken:
+                    raise
+                # The server had closed a connection that stood idle; a read may be done again.
+                return fn(self._reader())
         except psycopg.OperationalError as error:
             raise Unavailable(
                 f"cannot read from PostgreSQL: {error}", hint="try again when the server is back"
             ) from error
+
+    def _reader(self) -> _Statements:
+        statements: _Statements | None = getattr(self._local, "statements", None)
+        if statements is None or statements.connection.closed or statements.connection.broken:
+            connection = connect(self._url)
+            connection.execute("set default_transaction_read_only = on")
+            if statements is not None:
+                self._opened.remove(statements.connection)
+                statements.connection.close()
+            self._opened.append(connection)
+            statements = self._local.statements = _Statements(connection)
+        return statements
 
     async def close(self) -> None:
         """Finish what is queued, then close every connection."""

@@ -93,7 +93,8 @@ def end(tx: Transaction, run: RunId, outcome: RunOutcome) -> bool:
 def find_identity(tx: Reading, credential_hash: bytes) -> RunIdentity | None:
     """Who a credential stands for. Whether it is still good is asked again in every admission."""
     row = tx.row(
-        "select id, agent, team, revision, labels, deadline from runs where credential_hash = :hash",
+        "select id, agent, team, revision, labels, deadline from runs"
+        " where credential_hash = :hash",
         {"hash": credential_hash},
     )
     if row is None:
@@ -142,7 +143,7 @@ def list_page(tx: Reading, filters: Mapping[str, Any], before: str, rows: int) -
     """Runs, newest first, older than `before` (a run id, or `~` for the newest)."""
     where = "".join(f" and {name} = :{name}" for name in ("agent", "state") if filters.get(name))
     sql = (
-        "select id, agent, team, revision, state, kind, started_by, started_at, ended_at, because"
+        "select id, agent, team, revision, state, kind, started_by, started_at, ended_at, because"  # noqa: S608  two fixed names
         f" from runs where id < :before{where} order by id desc limit :rows"
     )
     return list(tx.rows(sql, {**filters, "before": before, "rows": rows}))

@@ -1,10 +1,9 @@
 """Sealed copies: what must be answered again exactly. One key per run, wrapped by the team's key.
 
-Opened only by `checkpoint/`, `orchestration/` and an approver's recorded reveal; never listed, never
-exported, never logged. The run's key is destroyed when the run has ended with nothing open.
+Opened only by `checkpoint/`, `orchestration/` and an approver's recorded reveal; never listed,
+exported or logged. The run's key is destroyed when the run has ended with nothing open.
 """
 
-from quarterdeck.domain.errors import Corrupt
 from quarterdeck.keys import SealingKey
 from quarterdeck.store.database import Reading, Transaction
 
@@ -24,11 +23,9 @@ def find(tx: Reading, item: str) -> bytes | None:
     return None if row is None else bytes(row["body"])
 
 
-def run_key(tx: Reading, run: str, team_key: SealingKey) -> SealingKey:
-    """The key of a run, unwrapped."""
+def find_run_key(tx: Reading, run: str, team_key: SealingKey) -> SealingKey | None:
+    """The key of a run, unwrapped; `None` once it was destroyed with the run's end."""
     row = tx.row("select sealing_key from runs where id = :run", {"run": run})
     if row is None or row["sealing_key"] is None:
-        raise Corrupt(
-            f"the sealed copies of run `{run}` are gone", hint="its key went when the run ended"
-        )
+        return None
     return SealingKey(team_key.open(run, bytes(row["sealing_key"])), team_key.dice)

@@ -5,11 +5,11 @@ import sqlite3
 import threading
 from collections.abc import Awaitable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-from quarterdeck.domain.errors import Conflict, Unavailable
+from quarterdeck.domain.errors import Conflict, Corrupt, Unavailable
 from quarterdeck.sources import Clock
 from quarterdeck.store import migrations
 from quarterdeck.store.database import Chain, Params, ReadFunction, Row, WriteFunction
@@ -71,6 +71,10 @@ class SqliteWrites(_Statements):
         """Run one statement for every row."""
         self.connection.executemany(sql, rows)
 
+    def try_lock(self, name: str) -> bool:
+        """One process holds the file and writes one group at a time: always the only one."""
+        return True
+
     def begin(self, touches: Sequence[str]) -> None:
         """Take the write lock; rows need none of their own here."""
         try:
@@ -81,18 +85,25 @@ class SqliteWrites(_Statements):
 
     def savepoint(self) -> None:
         """Mark."""
-        self.connection.execute("savepoint job")
+        self._or_lost("savepoint job")
 
     def release(self) -> None:
         """Keep."""
-        self.connection.execute("release job")
+        self._or_lost("release job")
 
     def undo(self) -> None:
         """Forget. A full disk makes SQLite roll everything back by itself: the group is lost."""
+        self._or_lost("rollback to job")
+        self._or_lost("release job")
+
+    def _or_lost(self, sql: str) -> None:
+        # Outside a transaction a savepoint would silently begin another one.
         if not self.connection.in_transaction:
             raise GroupLost("the transaction was rolled back by the database")
-        self.connection.execute("rollback to job")
-        self.connection.execute("release job")
+        try:
+            self.connection.execute(sql)
+        except sqlite3.Error as error:
+            raise GroupLost(str(error)) from error
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -119,9 +130,10 @@ class SqliteWrites(_Statements):
         return error
 
     def abandon(self) -> None:
-        """Roll back."""
+        """Roll back. Where even that fails, the next `begin` says so."""
         if self.connection.in_transaction:
-            self.connection.execute("rollback")
+            with suppress(sqlite3.Error):
+                self.connection.execute("rollback")
 
     def close(self) -> None:
         """Close."""
@@ -166,13 +178,33 @@ class SqliteDatabase:
         return asyncio.get_running_loop().run_in_executor(self._readers, self._read, fn)
 
     def _read(self, fn: ReadFunction[T]) -> T:
-        statements: Any = getattr(self._local, "statements", None)
+        try:
+            return fn(self._reader())
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+
+    def _reader(self) -> _Statements:
+        statements: _Statements | None = getattr(self._local, "statements", None)
         if statements is None:
             connection = connect(self.path)
             connection.execute("pragma query_only=on")
             self._opened.append(connection)
             statements = self._local.statements = _Statements(connection)
-        return fn(statements)
+        return statements
+
+    @staticmethod
+    def _explained(error: sqlite3.Error) -> Exception:
+        """A failed read as one of ours; a wrong statement stays the bug it is."""
+        if isinstance(error, sqlite3.OperationalError):
+            return Unavailable(
+                f"cannot read the database: {error}", hint="see `quarterdeck doctor`"
+            )
+        if type(error) is sqlite3.DatabaseError:
+            return Corrupt(
+                f"the database file is damaged: {error}",
+                hint="keep a copy of it as it is and restore a backup",
+            )
+        return error
 
     async def close(self) -> None:
         """Finish what is queued, then close every connection."""

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from quarterdeck.domain.limits import PROCESS_LEASE_SECONDS
 from quarterdeck.store.database import Reading, Row, Transaction
 
@@ -13,9 +15,8 @@ on conflict (id) do update set lease_until = excluded.lease_until
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """What every admission is compared with: incarnation, freeze epoch, what is frozen, the fleet."""
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """What every admission is compared with: incarnation, freeze epoch, what is frozen."""
 
     incarnation: str
     epoch: int

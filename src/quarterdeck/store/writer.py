@@ -32,8 +32,12 @@ class Deadlocked(GroupLost):
     """The database chose this group as a deadlock's victim; run its members one by one."""
 
 
+class CommitUnknown(GroupLost):
+    """The commit's answer was lost and nobody could be asked: it may have happened."""
+
+
 class WriteConnection(Transaction, Protocol):
-    """What a dialect gives the writer. Everything it raises about a lost transaction is GroupLost."""
+    """What a dialect gives the writer. Whatever it raises of a lost transaction is GroupLost."""
 
     def begin(self, touches: Sequence[str]) -> None:
         """Open the transaction and lock the named budget rows in order."""
@@ -114,7 +118,10 @@ class ThreadWriter:
         while True:
             group, stopping = self._next_group()
             if group:
-                run_group(connection, group)
+                try:
+                    run_group(connection, group)
+                except BaseException as error:  # noqa: BLE001  a bug must not leave callers waiting
+                    _fail(group, error)
                 _resume(group)
             if stopping:
                 connection.close()
@@ -141,8 +148,8 @@ class LoopWriter:
 
     A thread that runs SQLite statements gives up the interpreter at every one of them and waits for
     it again behind a busy loop: measured, that made a pair of writes cost five times as much. So
-    statements run in the loop (microseconds each) and only the flush to disk, which takes as long as
-    the disk likes, happens beside it. Both never use the connection at the same time.
+    statements run in the loop (microseconds each) and only the flush to disk, which takes as long
+    as the disk likes, happens beside it. Both never use the connection at the same time.
     """
 
     def __init__(self, connection: WriteConnection) -> None:
@@ -172,10 +179,12 @@ class LoopWriter:
         begun = _begun(self._connection, group)
         flush = functools.partial(_flush, self._connection, group, before, begun=begun)
         self._thread.submit(flush).add_done_callback(
-            lambda _: loop.call_soon_threadsafe(self._committed, group)
+            lambda done: loop.call_soon_threadsafe(self._committed, group, done.exception())
         )
 
-    def _committed(self, group: list[_Job]) -> None:
+    def _committed(self, group: list[_Job], error: BaseException | None) -> None:
+        if error is not None:  # a bug: what it did not commit must not look committed
+            _fail(group, error)
         _deliver(group)
         if self._waiting:
             self._waiting[0].loop.call_soon(self._run_group)
@@ -202,13 +211,13 @@ def _check_room(*, closed: bool, waiting: int) -> None:
 
 
 def _begun(connection: WriteConnection, group: Sequence[_Job]) -> bool:
-    """Run a group's functions up to its commit; `False` where the database is busy or the group lost."""
+    """Run a group's functions up to its commit; `False` where the database is busy."""
     before = (connection.chain.number, connection.chain.previous)
     try:
         connection.begin(())
         for job in group:
             _run_job(connection, connection.chain, job)
-    except GroupLost:
+    except Exception:  # noqa: BLE001  it is run again in the thread, which says what is wrong
         _forget(connection, connection.chain, before)
         return False
     return True
@@ -232,7 +241,7 @@ def _flush(
         run_group(connection, group)
 
 
-def run_group(connection: WriteConnection, group: Sequence[_Job]) -> None:
+def run_group(connection: WriteConnection, group: Sequence[_Job], *, tries: int = 3) -> None:
     """Run a group in one transaction and fill in every job's result or error."""
     chain = connection.chain
     before = (chain.number, chain.previous)
@@ -244,20 +253,20 @@ def run_group(connection: WriteConnection, group: Sequence[_Job]) -> None:
         connection.commit()
     except Deadlocked as error:
         _forget(connection, chain, before)
-        if len(group) == 1:
+        if tries == 1:
             _fail(group, error)
             return
         for job in group:
             job.result, job.error = None, None
-            run_group(connection, [job])
-    except GroupLost as error:
+            run_group(connection, [job], tries=tries - 1)
+    except BaseException as error:  # noqa: BLE001  lost, or a bug: either way nobody may wait on
         _forget(connection, chain, before)
         _fail(group, error)
 
 
 def _run_job(connection: WriteConnection, chain: Chain, job: _Job) -> None:
-    before = (chain.number, chain.previous)
     connection.savepoint()
+    before = (chain.number, chain.previous)
     try:
         job.result = job.fn(connection)
     except GroupLost:
@@ -275,13 +284,16 @@ def _forget(connection: WriteConnection, chain: Chain, before: tuple[int, bytes]
     chain.number, chain.previous = before
 
 
-def _fail(group: Sequence[_Job], error: GroupLost) -> None:
-    cause = error.__cause__
+def _fail(group: Sequence[_Job], error: BaseException) -> None:
+    hint = "nothing was recorded; try again, and see `quarterdeck doctor`"
+    if isinstance(error, CommitUnknown):
+        hint = "it may have been recorded: look before you try again, and see `quarterdeck doctor`"
     for job in group:
-        job.error = Unavailable(
-            f"the database could not commit: {cause or error}",
-            hint="nothing was recorded; try again, and see `quarterdeck doctor`",
+        failure = Unavailable(
+            f"the database could not commit: {error.__cause__ or error}", hint=hint
         )
+        failure.__cause__ = error
+        job.error = failure
 
 
 def _resume(group: Sequence[_Job]) -> None:

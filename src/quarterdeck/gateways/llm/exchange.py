@@ -18,7 +18,15 @@ from quarterdeck.domain.dialects.sse import Splitter
 from quarterdeck.domain.errors import Invalid, QuarterdeckError, Unavailable
 from quarterdeck.domain.fleets import Dialect
 from quarterdeck.gateways.llm import errors, headers
-from quarterdeck.gateways.llm.body import HangUpWatch, HungUp, Receive, Scope, Send, TooLarge, read_body
+from quarterdeck.gateways.llm.body import (
+    HangUpWatch,
+    HungUp,
+    Receive,
+    Scope,
+    Send,
+    TooLarge,
+    read_body,
+)
 from quarterdeck.gateways.llm.errors import Failure
 from quarterdeck.gateways.llm.meter import End, Meter
 from quarterdeck.sources import Clock
@@ -119,6 +127,8 @@ class _Call:
             await fail(self.send, self.wire, errors.of_error(error, cleared.action.id))
         except Broken as error:
             end = End(whole=False, because=str(error))
+            # Once bytes have passed, the answer is left unfinished: the client sees what it would
+            # have seen without us, a connection that ends in the middle.
             if meter is None:
                 await self._unreachable(cleared, str(error))
         finally:
@@ -150,16 +160,16 @@ class _Call:
             meter.see(chunk)
             passing = chunk if withheld is None else withheld.passing(chunk)
             if first:
-                await self._start(cleared, answer)
+                await self._start(cleared, answer, whole=withheld is None)
                 first = False
             if passing:
                 await self.send({"type": "http.response.body", "body": passing, "more_body": True})
         if first:
-            await self._start(cleared, answer)
+            await self._start(cleared, answer, whole=withheld is None)
         rest = b"" if withheld is None else withheld.rest()
         await self.send({"type": "http.response.body", "body": rest})
 
-    async def _start(self, cleared: Cleared, answer: Answer) -> None:
+    async def _start(self, cleared: Cleared, answer: Answer, *, whole: bool) -> None:
         # Ours is the time until now, less what we waited for the vendor's first byte.
         ours = self.gateway.clock.monotonic() - self.started - self.waited
         await self.send(
@@ -167,7 +177,7 @@ class _Call:
                 "type": "http.response.start",
                 "status": answer.status,
                 "headers": [
-                    *headers.to_client(answer.headers),
+                    *headers.to_client(answer.headers, whole=whole),
                     (b"x-quarterdeck-action-id", cleared.action.id.encode()),
                     (b"x-quarterdeck-overhead-ms", f"{ours * 1000:.3f}".encode()),
                 ],

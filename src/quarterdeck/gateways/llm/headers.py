@@ -49,22 +49,25 @@ def to_vendor(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
 
 
 def _encodings(asked: str) -> str:
-    kept = [e for part in asked.split(",") if (e := part.split(";")[0].strip().lower()) in _READABLE]
+    kept = [
+        e for part in asked.split(",") if (e := part.split(";")[0].strip().lower()) in _READABLE
+    ]
     return ", ".join(kept) or "identity"
 
 
-def to_client(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """The vendor's headers that a client may see."""
+def to_client(headers: Iterable[tuple[str, str]], *, whole: bool) -> list[tuple[bytes, bytes]]:
+    """The vendor's headers that a client may see; its length only if every byte passes."""
     passed = []
     for name, value in headers:
         lower = name.lower()
-        if lower in _ANSWER or lower.startswith(_ANSWER_PREFIXES):
+        passes = lower in _ANSWER or lower.startswith(_ANSWER_PREFIXES)
+        if passes or (whole and lower == "content-length"):
             passed.append((lower.encode("latin-1"), value.encode("latin-1")))
     return passed
 
 
 def credential_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """The run credential, from where either vendor's SDK puts its API key; empty if there is none."""
+    """The run credential, from where either SDK puts its API key; empty if there is none."""
     found = ""
     for name, value in headers:
         if name == b"authorization" and value[:7].lower() == b"bearer ":

@@ -45,11 +45,12 @@ class Meter:
         if self._decoder is None or not self._readable:
             return chunk
         try:
-            # A bound on what a few compressed bytes may become: usage is read, nothing is forwarded.
-            return self._decoder.decompress(chunk, ANSWER_BYTES_MAX)
+            # Bounded: a few compressed bytes may become many. Only read here, never forwarded.
+            plain: bytes = self._decoder.decompress(chunk, ANSWER_BYTES_MAX)
         except zlib.error:
             self._readable = False
             return b""
+        return plain
 
     def receipt(self, end: End, tokens: Tokens) -> Receipt:
         """What to settle: usage as reported, or an estimate that is marked as one."""
@@ -60,7 +61,7 @@ class Meter:
             source = "estimated"
             # A vendor that answers an error has generated nothing and charges nothing.
             refused = self._status >= 400
-            usage = Usage() if refused else estimated_usage(tokens, answer_bytes=self._generated())
+            usage = Usage() if refused else self._estimate(tokens)
         detail: dict[str, Any] = {"status": self._status}
         if model:
             detail["model"] = model
@@ -75,8 +76,17 @@ class Meter:
             detail=detail,
         )
 
+    def _estimate(self, tokens: Tokens) -> Usage:
+        """What a broken stream had reported before it broke; else bytes taken for tokens."""
+        so_far = None if self._reader is None else self._reader.usage_so_far
+        if so_far is not None:
+            return so_far
+        generated = self._bytes if self._reader is None else self._reader.output_bytes
+        return estimated_usage(tokens, answer_bytes=generated)
+
     def _read(self) -> tuple[Usage | None, str | None, bytes]:
         if self._reader is not None:
+            self._reader.close()
             return self._reader.usage, self._reader.model, self._reader.answer()
         body = bytes(self._body)
         found = self._wire.usage_of_answer(body) if self._readable else None
@@ -85,9 +95,6 @@ class Meter:
 
     def _error(self) -> str | None:
         return None if self._reader is None else self._reader.error
-
-    def _generated(self) -> int:
-        return self._bytes if self._reader is None else self._reader.output_bytes
 
 
 def _decoder(encoding: str) -> Any:

@@ -1,4 +1,4 @@
-"""`GET models`: what the calling agent may use, in its vendor's shape. Not an action: nothing is called."""
+"""`GET models`: what the calling agent may use, in its vendor's shape. Nothing is called."""
 
 from dataclasses import dataclass
 

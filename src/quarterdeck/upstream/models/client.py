@@ -41,7 +41,9 @@ class Answer:
             async for chunk in self._response.content.iter_any():
                 yield chunk
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-            raise Broken(f"the vendor's answer broke off: {error or type(error).__name__}") from error
+            raise Broken(
+                f"the vendor's answer broke off: {error or type(error).__name__}"
+            ) from error
 
     def close(self) -> None:
         """Close the connection: the vendor stops generating."""

@@ -2,7 +2,7 @@
 
 Started as `python -I child.py`, never imported by the server; standard library only. Lines in: a
 setup, then `{"arguments": {...}}`. Lines out: `{"ready": true}`, then `{"result": ...}` or
-`{"error": "..."}` for each call.
+`{"error": "...", "at": "file:line"}` for each call.
 INVARIANT: fleet code runs only after the descriptors are closed, the limits set, the fence up.
 """
 
@@ -24,6 +24,9 @@ MODULE: Final = "fleet_tool"
 # prctl(2)
 _SET_DEATH_SIGNAL: Final = 1
 _SET_NO_NEW_PRIVILEGES: Final = 38
+# capabilities(7)
+_CAPABILITIES_VERSION: Final = 0x20080522
+_CAP_DAC_OVERRIDE: Final = 1 << 1
 # landlock(7): the numbers are the same on every architecture but Alpha
 _CREATE_RULESET: Final = 444
 _ADD_RULE: Final = 445
@@ -43,18 +46,20 @@ def _main() -> None:
     setup = json.loads(requests.readline())
     _tie_to_parent(setup["parent"])
     _limit(setup["limits"])
-    _fence(setup["private"], os.getcwd())
+    if sys.platform == "linux":
+        _drop_privileges()
+        _fence(setup["private"], os.getcwd())
     try:
         function = _load(setup["source"], setup["file"], setup["function"])
     except BaseException as error:  # noqa: BLE001  whatever the file's own lines raise is told
-        _send(answers, _error(error))
+        _send(answers, _error(error, setup["file"]))
         return
     _send(answers, b'{"ready":true}')
     process = os.getpid()
     for line in requests:
         if not line.endswith(b"\n"):
             return  # cut off in the middle: this call was never fully asked
-        answer = _call(function, line, setup["result_bytes_max"])
+        answer = _call(function, line, setup)
         if os.getpid() != process:
             os._exit(0)  # a fork made by the tool came back here; its answer is not wanted
         _send(answers, answer)
@@ -101,20 +106,20 @@ def _load(source: str, file: str, name: str) -> Callable[..., Any]:
     module = types.ModuleType(MODULE)
     module.__file__ = file
     sys.modules[MODULE] = module  # dataclasses and pickle look their module up by name
-    exec(compile(source, file, "exec"), module.__dict__)  # noqa: S102  the purpose of this process
+    exec(compile(source, file, "exec", dont_inherit=True), module.__dict__)  # noqa: S102  the purpose of this process
     function = getattr(module, name)
     assert callable(function), f"`{name}` in `{file}` is not a function"
     return function  # type: ignore[no-any-return]  # callable was checked, its type is the fleet's
 
 
-def _call(function: Callable[..., Any], line: bytes, result_bytes_max: int) -> bytes:
+def _call(function: Callable[..., Any], line: bytes, setup: dict[str, Any]) -> bytes:
     """The answer to one call, whatever the function does short of ending the process."""
     try:
         result = function(**json.loads(line)["arguments"])
         if hasattr(result, "__await__"):
             result = _finished(result)
     except BaseException as error:  # noqa: BLE001  sys.exit() in a tool is an outcome as well
-        return _error(error)
+        return _error(error, setup["file"])
     finally:
         _flush()
     try:
@@ -122,9 +127,22 @@ def _call(function: Callable[..., Any], line: bytes, result_bytes_max: int) -> b
         encoded = text.encode()
     except Exception as error:  # noqa: BLE001  objects can fail in any way while they are written
         return _said(f"the result is not JSON: {_words(error)}")
-    if len(encoded) > result_bytes_max:
-        return _said(f"the result is larger than {result_bytes_max} bytes")
+    if len(encoded) > setup["result_bytes_max"]:
+        return _said(f"the result is larger than {setup['result_bytes_max']} bytes")
+    if _is_deeper(result, setup["depth_max"]):
+        return _said(f"the result is nested deeper than {setup['depth_max']} levels")
     return b'{"result":%b}' % encoded
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether containers are nested deeper; by now the value is known to be a small tree."""
+    parts = [value]
+    for _ in range(levels + 1):
+        wholes = [part for part in parts if isinstance(part, (dict, list, tuple))]
+        if not wholes:
+            return False
+        parts = [p for w in wholes for p in (w.values() if isinstance(w, dict) else w)]
+    return True
 
 
 def _finished(awaitable: Any) -> Any:
@@ -145,8 +163,14 @@ def _flush() -> None:
             continue  # the tool closed or replaced it
 
 
-def _error(error: BaseException) -> bytes:
-    return _said(_words(error))
+def _error(error: BaseException, file: str) -> bytes:
+    """What went wrong, and the last line of the tool's own file that was on the way to it."""
+    at, step = "", error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code.co_filename == file:
+            at = f"{file}:{step.tb_lineno}"
+        step = step.tb_next
+    return _said(_words(error), at)
 
 
 def _words(error: BaseException) -> str:
@@ -156,9 +180,9 @@ def _words(error: BaseException) -> str:
         return type(error).__name__
 
 
-def _said(message: str) -> bytes:
+def _said(message: str, at: str = "") -> bytes:
     clean = message[:ERROR_CHARACTERS_MAX].encode("utf-8", "replace").decode()
-    return json.dumps({"error": clean}).encode()
+    return json.dumps({"error": clean, "at": at}).encode()
 
 
 def _send(answers: BinaryIO, line: bytes) -> None:
@@ -169,6 +193,22 @@ def _send(answers: BinaryIO, line: bytes) -> None:
         os._exit(1)  # nobody is left to answer
 
 
+def _drop_privileges() -> None:
+    """Gain nothing by starting programs, and keep none of root's powers but one.
+
+    With all of them a tool of a server that runs as root could still read the server's memory,
+    behind any fence. The one that stays lets a root's tool import from a folder of another user.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    _checked(libc.prctl(_SET_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
+    header = ctypes.create_string_buffer(struct.pack("=Ii", _CAPABILITIES_VERSION, 0), 8)
+    held = ctypes.create_string_buffer(24)
+    _checked(libc.capget(header, held))
+    effective, permitted = (word & _CAP_DAC_OVERRIDE for word in struct.unpack("=6I", held)[:2])
+    kept = struct.pack("=6I", effective, permitted, 0, 0, 0, 0)
+    _checked(libc.capset(header, ctypes.create_string_buffer(kept, 24)))
+
+
 def _fence(private: list[str], own: str) -> None:
     """Keep this process and all it starts from the server's files, memory and signals.
 
@@ -176,8 +216,6 @@ def _fence(private: list[str], own: str) -> None:
     environment under /proc. Landlock closes both without any privilege; where the kernel lacks
     it there is no fence, and docs/explanation/tools-in-child-processes.md says what then remains.
     """
-    if sys.platform != "linux":
-        return
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall.restype = ctypes.c_long
     version = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(1))
@@ -193,7 +231,6 @@ def _fence(private: list[str], own: str) -> None:
         _allow(libc, rules, path, (on_files, on_all))
     for path in {sys.prefix, sys.base_prefix, *sys.path}:
         _allow(libc, rules, path, (_READ_FILE, _READ_FILE))
-    _checked(libc.prctl(_SET_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
     _checked(libc.syscall(_RESTRICT_SELF, rules, 0))
     os.close(rules)
 
@@ -233,7 +270,7 @@ def _allow(libc: ctypes.CDLL, rules: int, path: str, rights: tuple[int, int]) ->
 def _checked(outcome: int) -> None:
     """A kernel that has Landlock and refuses it is a reason not to run."""
     if outcome < 0:
-        raise OSError(ctypes.get_errno(), "the fence around the tool could not be put up")
+        raise OSError(ctypes.get_errno(), "the tool could not be fenced in")
 
 
 if __name__ == "__main__":

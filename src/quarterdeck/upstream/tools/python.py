@@ -36,6 +36,11 @@ class _Answer(msgspec.Struct, forbid_unknown_fields=True):
     ready: bool = False
     result: msgspec.Raw = msgspec.Raw()
     error: str | None = None
+    at: str = ""
+
+    def problem(self) -> str:
+        """The error with the place in the tool's file, for those who can read that file."""
+        return f"{self.error} (at {self.at})" if self.at else f"{self.error}"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -175,7 +180,7 @@ class PythonTools:
         try:
             answer = _parsed(await child.start(pool.launch))
             if answer.error is not None:
-                problem = f"the tool's file could not be loaded: {answer.error}"
+                problem = f"the tool's file could not be loaded: {answer.problem()}"
                 raise Unavailable(
                     child.with_last_words(problem),
                     hint=f"correct `{pool.launch.file}`",
@@ -263,14 +268,14 @@ async def _asked(child: Child, line: bytes, seconds: float) -> _Answer:
 def _parsed(line: bytes) -> _Answer:
     try:
         return msgspec.json.decode(line, type=_Answer)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise Unavailable("the tool's process answered what nobody can read") from error
 
 
 def _receipt(pool: _Pool, answer: _Answer, child: Child) -> Receipt:
     tool = pool.tool
     if answer.error is not None:
-        return _failed(tool, answer.error, child.with_last_words(answer.error))
+        return _failed(tool, answer.error, child.with_last_words(answer.problem()))
     result = bytes(answer.result)
     try:
         value = orjson.loads(result)

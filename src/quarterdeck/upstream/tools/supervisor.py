@@ -18,7 +18,7 @@ from typing import Final, cast
 import orjson
 
 from quarterdeck.domain.errors import Unavailable
-from quarterdeck.domain.limits import TOOL_RESULT_BYTES_MAX
+from quarterdeck.domain.limits import JSON_DEPTH_MAX, TOOL_RESULT_BYTES_MAX
 
 PROGRAM: Final = str(Path(__file__).with_name("child.py"))
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -62,6 +62,7 @@ class Launch:
             "limits": LIMITS,
             "private": self.private,
             "result_bytes_max": TOOL_RESULT_BYTES_MAX,
+            "depth_max": JSON_DEPTH_MAX,
             "source": self.source,
             "file": self.file,
             "function": self.function,
@@ -87,31 +88,13 @@ class Child(asyncio.SubprocessProtocol):
 
     async def start(self, launch: Launch) -> bytes:
         """Start the process and hand it its function; the line it answers when it has loaded it."""
-        spawning = asyncio.ensure_future(
-            asyncio.get_running_loop().subprocess_exec(
-                lambda: self,
-                *launch.command(),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd=str(launch.folder),
-                env=launch.environment(),
-                start_new_session=True,
-            )
-        )
+        spawning = asyncio.ensure_future(self._spawn(launch))
         try:
             await asyncio.shield(spawning)
         except asyncio.CancelledError:
             await asyncio.wait((spawning,))  # milliseconds; half a start cannot be cleaned up
+            spawning.exception()
             raise
-        except OSError as error:
-            self._over = True
-            self._exited.set_result(None)
-            self._closed.set_result(None)
-            raise Unavailable(
-                f"the tool's process could not be started: {error.strerror}",
-                hint="look at the machine's memory and limits on processes and open files",
-            ) from error
         try:
             return await self.ask(launch.setup(), seconds=START_SECONDS_MAX)
         except TimeoutError as error:
@@ -179,6 +162,27 @@ class Child(asyncio.SubprocessProtocol):
         if not printed or room <= 0:
             return message[:ERROR_CHARACTERS_MAX]
         return lead + printed[-room:]
+
+    async def _spawn(self, launch: Launch) -> None:
+        try:
+            await asyncio.get_running_loop().subprocess_exec(
+                lambda: self,
+                *launch.command(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=str(launch.folder),
+                env=launch.environment(),
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._over = True
+            self._exited.set_result(None)
+            self._closed.set_result(None)
+            raise Unavailable(
+                f"the tool's process could not be started: {error.strerror}",
+                hint="look at the machine's memory and limits on processes and open files",
+            ) from error
 
     def _kill_group(self) -> None:
         if self._transport is None:

@@ -1,0 +1,1 @@
+"""Measured figures, each beside its baseline in the same run. Never timed tests."""

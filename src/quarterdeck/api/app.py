@@ -1,0 +1,76 @@
+"""The REST API as one FastAPI application: identify, parse, one call, one answer.
+
+Routes carry their whole path, `/v1/…`. Deliberately absent: documentation pages that load scripts
+from elsewhere, and any decision: who may do what is the first line of each service.
+"""
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from quarterdeck import __version__
+from quarterdeck.api import (
+    actions,
+    agents,
+    backups,
+    costs,
+    errors,
+    fleet,
+    health,
+    keys,
+    ledger,
+    runs,
+    secrets,
+    sign_in,
+)
+from quarterdeck.api.callers import Callers, Identify
+from quarterdeck.api.driving import Driving
+from quarterdeck.api.edge import Edge
+from quarterdeck.api.wire import FailureShown
+from quarterdeck.domain.errors import QuarterdeckError
+from quarterdeck.services import Services
+
+
+def build(
+    services: Services,
+    driving: Driving,
+    identify: Identify,
+    *,
+    make_link: sign_in.MakeLink | None = None,
+) -> FastAPI:
+    """The API over these services; `driving` must be drained before their database closes.
+
+    `make_link` makes links into the console; without one, there is no route for them.
+    """
+    app = FastAPI(
+        title="Quarterdeck",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/v1/openapi.json",
+        redirect_slashes=False,
+        responses={"4XX": {"model": FailureShown}, "5XX": {"model": FailureShown}},
+        exception_handlers={
+            QuarterdeckError: errors.on_ours,
+            HTTPException: errors.on_http,
+            RequestValidationError: errors.on_misfit,
+        },
+    )
+    callers = Callers(identify)
+    for router in (
+        agents.routes(services.agents, callers),
+        keys.routes(services.keys, callers),
+        runs.routes(services.runs, services.actions, driving, callers),
+        actions.routes(services.actions, callers),
+        costs.routes(services.costs, callers),
+        fleet.routes(services.changes, callers),
+        ledger.routes(services.ledger, callers),
+        secrets.routes(services.secrets, callers),
+        health.routes(services.health, callers),
+        backups.routes(services.backups, callers),
+    ):
+        app.include_router(router)
+    if make_link is not None:
+        app.include_router(sign_in.routes(make_link, callers))
+    app.add_middleware(Edge)
+    return app

@@ -1,0 +1,78 @@
+"""`quarterdeck backup` and `restore`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quarterdeck.cli import render
+from quarterdeck.cli.options import Given, command
+
+if TYPE_CHECKING:
+    from quarterdeck.services.backups import Restored
+    from quarterdeck.settings import Settings
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    command(app, "backup", "backup /backups/friday.db")(backup)
+    command(app, "restore", "restore /backups/friday.db")(restore)
+
+
+def backup(
+    given: Given,
+    file: Annotated[Path, typer.Argument(help="A new file; with --url, on the server's machine.")],
+) -> None:
+    """Copy the database while it works; the master key is not in it."""
+    from quarterdeck.cli.client import ask
+
+    body = {"file": str(file if file.is_absolute() else Path.cwd() / file)}
+    made = ask(given, lambda api: api.post("/v1/backups", body, seconds=None))
+    if given.json:
+        render.print_json(made)
+        return
+    render.say(
+        f"Wrote {made['file']}: {made['actions']} actions, {made['leaves']} leaves of the ledger."
+    )
+    render.say("Keep it with the manifest beside it, and the master key apart from both.")
+
+
+def restore(
+    given: Given,
+    file: Annotated[Path, typer.Argument(help="A backup, with its manifest beside it.")],
+) -> None:
+    """Put a backup in the place of the database. What was outstanding is void; the ledger says so.
+
+    No server may be running on the data folder. The database that is replaced is kept.
+    """
+    import asyncio
+
+    from quarterdeck.cli.lock import held
+
+    settings = given.settings()
+    with held(settings.folder):
+        restored = asyncio.run(_restore(settings, file))
+    kept = None if restored.kept is None else str(restored.kept)
+    in_doubt = list(restored.in_doubt)
+    if given.json:
+        shown = {"incarnation": restored.incarnation, "in_doubt": in_doubt, "kept": kept}
+        render.print_json({**shown, "head": restored.head})
+        return
+    render.say(f"Restored {file}. Run credentials and clearances from before are void.")
+    if kept is not None:
+        render.say(f"The database it replaced is kept: {kept}")
+    if in_doubt:
+        render.say(f"In doubt: {len(in_doubt)} actions; see: quarterdeck actions in-doubt")
+
+
+async def _restore(settings: "Settings", file: Path) -> "Restored":
+    import getpass
+
+    from quarterdeck.domain.people import Caller
+    from quarterdeck.services import backups
+    from quarterdeck.sources import SystemClock, SystemDice, TimeSortedIds
+
+    owner = Caller(id=f"local:{getpass.getuser()}", role="owner")
+    return await backups.restore(
+        owner, file, settings, clock=SystemClock(), dice=SystemDice(), ids=TimeSortedIds()
+    )

@@ -1,0 +1,130 @@
+"""`quarterdeck init`, `check`, `apply`: the fleet folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from quarterdeck.cli import render
+from quarterdeck.cli.options import Given, command
+
+if TYPE_CHECKING:
+    from quarterdeck.domain.fleets import Fleet
+    from quarterdeck.fleet.problems import FleetInvalid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A folder in which no problem was found."""
+
+    fleet: "Fleet"
+    files: dict[str, bytes]
+
+    def body(self) -> dict[str, Any]:
+        """What `apply` sends."""
+        import base64
+
+        return {"files": {path: base64.b64encode(b).decode() for path, b in self.files.items()}}
+
+
+Folder = Annotated[Path, typer.Argument(help="The fleet folder.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    command(app, "init", "init my-fleet")(init)
+    command(app, "check", "check my-fleet")(check)
+    command(app, "apply", "apply my-fleet --dry-run")(apply)
+
+
+def init(
+    given: Given, folder: Annotated[Path, typer.Argument(help="A new or an empty folder.")]
+) -> None:
+    """Write a small fleet folder whose comments teach."""
+    from quarterdeck.fleet import template
+
+    written = [str(path) for path in template.write(folder)]
+    if given.json:
+        render.print_json({"folder": str(folder), "files": written})
+        return
+    for path in written:
+        render.say(path)
+    render.say(f"\nLook around, then: quarterdeck up --fleet {folder}")
+
+
+def check(given: Given, folder: Folder = Path()) -> None:
+    """Check a fleet folder, without a server: each problem by file, line and field."""
+    fleet = checked(given, folder).fleet
+    counted: dict[str, list[str]] = {
+        "agents": [*sorted(fleet.agents)],
+        "tools": [*sorted(fleet.tools)],
+        "vendors": [*sorted(fleet.vendors)],
+    }
+    if given.json:
+        render.print_json(
+            {"ok": True, "name": fleet.name, "version": fleet.version, **counted, "problems": []}
+        )
+        return
+    words = ", ".join(_counted(len(names), noun) for noun, names in counted.items())
+    render.say(f"{fleet.name} is in order: {words}.")
+
+
+def apply(
+    given: Given,
+    folder: Folder = Path(),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print what would change.")
+    ] = False,
+) -> None:
+    """Put a fleet folder in force and print what changes; the same folder again changes nothing."""
+    from quarterdeck.cli.client import ask
+
+    body = checked(given, folder).body()
+    applied = ask(given, lambda api: api.post("/v1/fleet", body, dry_run=dry_run or None))
+    if given.json:
+        render.print_json(applied)
+        return
+    for change in applied["changes"]:
+        details = "; ".join(change["details"])
+        line = f"{change['noun']} {change['name']} {change['kind']}"
+        render.say(f"{line}: {details}" if details else line)
+    if not applied["changes"]:
+        render.say(f"{applied['name']} is in force already; nothing changes.")
+    elif dry_run:
+        render.say(f"\nNothing was changed. To put it in force: quarterdeck apply {folder}")
+    else:
+        render.say(f"\n{applied['name']} is in force, version {applied['version'][:12]}.")
+
+
+def checked(given: Given, folder: Path) -> Checked:
+    """A folder's fleet and files; its problems are printed, and end the command with status 1."""
+    from quarterdeck.fleet.load import load, read_folder
+    from quarterdeck.fleet.problems import FleetInvalid
+
+    try:
+        files = read_folder(folder)
+        return Checked(fleet=load(files), files=files)
+    except FleetInvalid as error:
+        _show_problems(given, error)
+        raise typer.Exit(1) from error
+
+
+def _show_problems(given: Given, error: "FleetInvalid") -> None:
+    from dataclasses import asdict
+
+    if given.json:
+        problems: list[dict[str, Any]] = [asdict(problem) for problem in error.problems]
+        render.print_json({"ok": False, "problems": problems})
+        return
+    for problem in error.problems:
+        where = f"{problem.file}:{problem.line}" if problem.line else problem.file
+        parts = [part for part in (where, problem.field, problem.message) if part]
+        line = ": ".join(parts)
+        render.say(f"{line} — {problem.hint}" if problem.hint else line)
+    count = len(error.problems)
+    render.warn(f"\n{count} problem{'' if count == 1 else 's'}")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun if count != 1 else noun.removesuffix('s')}"

@@ -1,0 +1,79 @@
+"""The console as one application, mounted under /console.
+
+Deliberately absent: scripts, and any way past `services/`: a page shows what its caller may read.
+"""
+
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount
+from starlette.staticfiles import StaticFiles
+
+from quarterdeck.console.actions import ActionPages
+from quarterdeck.console.pages import Pages, environment
+from quarterdeck.console.perimeter import LOOPBACK, Perimeter
+from quarterdeck.console.runs import RunPages
+from quarterdeck.console.session import Sessions
+from quarterdeck.console.sign_in import SignInPages
+from quarterdeck.domain.errors import QuarterdeckError
+from quarterdeck.services import Services
+
+
+def build(services: Services, session: Sessions, *, hosts: frozenset[str] = LOOPBACK) -> Starlette:
+    """The console; `hosts` are the names, without ports, that it answers to."""
+    pages = Pages(sessions=session, environment=environment())
+    failures = _Failures(pages)
+    return Starlette(
+        routes=_routes(services, pages),
+        middleware=[Middleware(Perimeter, hosts=hosts, stranger=failures.stranger)],
+        exception_handlers=failures.table(),
+    )
+
+
+def _routes(services: Services, pages: Pages) -> list[BaseRoute]:
+    return [
+        *RunPages(services=services, pages=pages).routes(),
+        *ActionPages(services=services, pages=pages).routes(),
+        *SignInPages(pages=pages).routes(),
+        Mount("/static", StaticFiles(packages=[("quarterdeck.console", "static")])),
+    ]
+
+
+class _Failures:
+    """What goes wrong, as pages."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+
+    def table(self) -> dict[Any, Any]:
+        """Which of them answers what."""
+        return {
+            QuarterdeckError: self.operating_error,
+            HTTPException: self.http_error,
+            Exception: self.bug,
+        }
+
+    def stranger(self, request: Request) -> Response:
+        """A host we do not answer to."""
+        hint = "Open the address that `quarterdeck up` printed."
+        message = "The console does not answer to this address."
+        return self._pages.status(request, 421, message, hint)
+
+    async def operating_error(self, request: Request, error: QuarterdeckError) -> Response:
+        """An expected failure."""
+        return self._pages.failure(request, error)
+
+    async def http_error(self, request: Request, error: HTTPException) -> Response:
+        """No such page, or not by this method."""
+        hint = "Start from the list of runs."
+        message = "There is no such page." if error.status_code == 404 else error.detail
+        return self._pages.status(request, error.status_code, message, hint)
+
+    async def bug(self, request: Request, error: Exception) -> Response:
+        """Our own mistake: said plainly, without a trace of its inside; the log has the rest."""
+        hint = "The log of the server says what happened."
+        return self._pages.status(request, 500, "The console made a mistake.", hint)

@@ -1,0 +1,93 @@
+"""Signing in by a one-time link, and out again.
+
+Opening a link shows a button; only pressing it uses the link up, so that mail scanners, chat
+previews and browsers that fetch ahead cannot.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from quarterdeck.console.pages import NEW_LINK, Pages
+from quarterdeck.console.perimeter import posted
+from quarterdeck.console.plain import line
+from quarterdeck.console.session import COOKIE, PREFIX, SESSION_SECONDS
+from quarterdeck.console.views import NoticePage, SignInPage
+from quarterdeck.domain.errors import Forbidden
+
+_SPENT: Final = NoticePage(
+    title="This link does not sign you in",
+    message="It was used before, is older than 15 minutes, or was made before the last restart.",
+    hint="Get a new one: `quarterdeck up` prints one when it starts, and while it runs this does.",
+    commands=NEW_LINK,
+)
+_SIGNED_OUT: Final = NoticePage(
+    title="You are signed out",
+    message="This browser can no longer read the console.",
+    hint="To sign in again, get a new link.",
+    commands=NEW_LINK,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInPages:
+    """The pages of signing in and out."""
+
+    pages: Pages
+
+    def routes(self) -> list[Route]:
+        """Where they are."""
+        return [
+            Route("/sign-in", self.show, methods=["GET"]),
+            Route("/sign-in", self.redeem, methods=["POST"]),
+            Route("/sign-out", self.end, methods=["POST"]),
+            Route("/signed-out", self.ended, methods=["GET"]),
+        ]
+
+    async def show(self, request: Request) -> Response:
+        """The button behind a link."""
+        token = request.query_params.get("token", "")
+        caller = self.pages.sessions.find_link(token)
+        if caller is None:
+            return self.pages.notice(request, _SPENT, status=401)
+        page = SignInPage(caller=line(caller.id, 80), token=token)
+        return self.pages.answer(request, "sign_in.html", page)
+
+    async def redeem(self, request: Request) -> Response:
+        """Use the link up and remember who it was for."""
+        fields = await posted(request)
+        session = self.pages.sessions.redeem(fields.get("token", ""))
+        if session is None:
+            return self.pages.notice(request, _SPENT, status=401)
+        response = RedirectResponse(f"{PREFIX}/", status_code=303)
+        response.set_cookie(
+            COOKIE,
+            self.pages.sessions.cookie(session),
+            max_age=SESSION_SECONDS,
+            path=PREFIX,
+            secure=request.url.scheme == "https",
+            httponly=True,
+            samesite="lax",
+        )
+        return response
+
+    async def end(self, request: Request) -> Response:
+        """Sign out."""
+        fields = await posted(request)
+        session = self.pages.signed_in(request)
+        if not self.pages.sessions.fits_form(session, fields.get("form_token", "")):
+            raise Forbidden(
+                "this form does not belong to your session",
+                hint="go back to the console, load the page again and use its button",
+            )
+        self.pages.sessions.end(session)
+        response = RedirectResponse(f"{PREFIX}/signed-out", status_code=303)
+        response.delete_cookie(COOKIE, path=PREFIX, httponly=True, samesite="lax")
+        return response
+
+    async def ended(self, request: Request) -> Response:
+        """Where signing out leads."""
+        return self.pages.notice(request, _SIGNED_OUT, status=200)

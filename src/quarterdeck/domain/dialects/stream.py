@@ -1,0 +1,118 @@
+"""What both dialects' stream readers share: chunks are kept as they come and read when asked.
+
+Feeding costs an append. Events are read in batches, or when somebody asks for a figure, so every
+figure is right at any time. What is kept for the record is bounded; what is counted is not.
+"""
+
+from typing import Final, Protocol
+
+from msgspec.structs import replace
+
+from quarterdeck.domain.dialects.sse import Splitter, data_of
+from quarterdeck.domain.limits import ANSWER_BYTES_MAX
+from quarterdeck.domain.money import Usage
+
+BATCH_BYTES: Final = 64 * 1024
+
+
+class StreamReader(Protocol):
+    """Follows one streamed answer."""
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes, cut anywhere."""
+
+    def close(self) -> None:
+        """No more will come: an event that lacks only its blank line counts."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the vendor says was used, once it has said all of it; None until then."""
+
+    @property
+    def usage_so_far(self) -> Usage | None:
+        """What was reported up to now, with no less output than was seen; for estimates."""
+
+    @property
+    def model(self) -> str | None:
+        """The model that answers."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the stream said that it is complete."""
+
+    @property
+    def error(self) -> str | None:
+        """The error the stream reported, in the vendor's words."""
+
+    @property
+    def output_bytes(self) -> int:
+        """Bytes of generated text, tool calls and thinking so far."""
+
+    def answer(self) -> bytes:
+        """The answer so far in the form of one that was not streamed, as JSON."""
+
+
+class LazyEvents:
+    """Chunks in; the data of each event out, later, through `_take`."""
+
+    __slots__ = ("_chunks", "_kept", "_splitter", "_waiting")
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self._waiting = 0
+        self._kept = 0
+        self._splitter = Splitter()
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes, cut anywhere."""
+        self._chunks.append(chunk)
+        self._waiting += len(chunk)
+        if self._waiting >= BATCH_BYTES:
+            self._catch_up()
+
+    def close(self) -> None:
+        """No more will come: an event that lacks only its blank line counts."""
+        self._catch_up()
+        if rest := self._splitter.rest:
+            self._splitter = Splitter()
+            if data := data_of(rest):
+                self._take(data)
+
+    def _catch_up(self) -> None:
+        if not self._chunks:
+            return
+        joined = b"".join(self._chunks)
+        self._chunks.clear()
+        self._waiting = 0
+        events = self._splitter.feed(joined)
+        if self._splitter.passing:
+            self._lose(sum(map(len, events)))
+            return
+        for event in events:
+            if data := data_of(event):
+                self._take(data)
+
+    def _may_keep(self, count: int) -> bool:
+        """Whether so many bytes more may be kept for the record."""
+        self._kept += count
+        return self._kept <= ANSWER_BYTES_MAX
+
+    def _take(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def _lose(self, count: int) -> None:
+        """Bytes that cannot be read as events any more."""
+        raise NotImplementedError
+
+
+def at_least(usage: Usage | None, output_bytes: int) -> Usage | None:
+    """A report from before the end, with the output that was seen since: no token is shorter than
+    a byte."""
+    if usage is None:
+        return None
+    return replace(usage, output=max(usage.output, output_bytes - usage.reasoning))
+
+
+def utf8_length(text: str) -> int:
+    """The bytes of a text."""
+    return len(text) if text.isascii() else len(text.encode())

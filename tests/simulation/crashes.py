@@ -1,0 +1,310 @@
+"""A world that crashes: a real SQLite database, the real checkpoint, and a process that dies anywhere.
+
+Goal: whatever dies wherever, and however tasks interleave, the promises of the checkpoint hold.
+Method: a seed decides what is proposed, where the process dies (before a commit, after a commit whose
+answer nobody hears, before, inside and after an effect, between admission and settlement) and when
+it comes back. After every death the database is closed as it is and opened by a new process, which
+sweeps. At the end everything is settled and the books are checked against the effects that happened.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from quarterdeck.checkpoint.bindings import Bindings
+from quarterdeck.checkpoint.checkpoint import Checkpoint
+from quarterdeck.checkpoint.recording import Recorder
+from quarterdeck.checkpoint.spool import Spool
+from quarterdeck.domain.actions import Cleared, Content, Proposal, Receipt, Tokens
+from quarterdeck.domain.errors import Conflict, Unidentified
+from quarterdeck.domain.ledger import canonical, commitment
+from quarterdeck.domain.limits import HOLD_LAPSE_SECONDS, PROCESS_LEASE_SECONDS, REPEAT_SECONDS
+from quarterdeck.domain.money import Usage
+from quarterdeck.domain.people import Caller
+from quarterdeck.keys import SealingKey
+from quarterdeck.loops.settle_spooled import settle_spooled
+from quarterdeck.loops.sweep_actions import sweep_actions
+from quarterdeck.services.changes import Changes
+from quarterdeck.services.runs import Runs
+from quarterdeck.store import actions, budgets, standing
+from quarterdeck.store.database import Database, ReadFunction, T, WriteFunction
+from quarterdeck.store.keys import Keyring
+from quarterdeck.store.sqlite import SqliteDatabase
+from quarterdeck.store.standing import Process
+from tests.doubles import CountingIds, SeededDice, SteppingClock
+from tests.fleets import files
+
+OWNER = Caller(id="local:test", role="owner")
+TARGETS = ("small-1", "look_up", "file_note", "pay", "wipe", "nope")
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+@dataclass
+class CrashingDatabase:
+    """The real database, reached by a process that may die on either side of a commit."""
+
+    inner: SqliteDatabase
+    world: "World"
+    dialect: str = "sqlite"
+
+    async def write(self, fn: WriteFunction[T], *, touches: Sequence[str] = ()) -> T:
+        """Write, unless the process dies before it, or before it hears of it."""
+        await self.world.pause("before a commit")
+        result: T = await self.inner.write(fn, touches=touches)
+        await self.world.pause("after a commit")
+        return result
+
+    def read(self, fn: ReadFunction[T]) -> Awaitable[T]:
+        """Read."""
+        return self.inner.read(fn)
+
+    async def close(self) -> None:
+        """Close."""
+        await self.inner.close()
+
+
+@dataclass
+class World:
+    """Everything that outlives a process."""
+
+    seed: int
+    folder: Path
+    crash_chance: float = 0.02
+    clock: SteppingClock = field(default_factory=SteppingClock)
+    ids: CountingIds = field(default_factory=CountingIds)
+    effects: Counter[str] = field(default_factory=Counter)
+    keyed: Counter[str] = field(default_factory=Counter)
+    crashes: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    runs: list[Any] = field(default_factory=list)
+    armed: bool = False
+
+    def __post_init__(self) -> None:
+        self.dice = random.Random(self.seed)
+        self.master = SealingKey(b"m" * 32, SeededDice(self.seed))
+
+    async def pause(self, where: str) -> None:
+        """Let others go first, or die."""
+        for _ in range(self.dice.randint(0, 2)):
+            await asyncio.sleep(0)
+        if self.armed and self.dice.random() < self.crash_chance:
+            self.crashes[where] += 1
+            raise Crash(where)
+
+    async def effect(self, cleared: Cleared) -> Receipt:
+        """What happens outside. A key makes a repeat of an idempotent tool harmless out there."""
+        await self.pause("before an effect")
+        self.effects[cleared.action.id] += 1
+        self.keyed[f"{cleared.action.target}:{cleared.action.id}"] += 1
+        await self.pause("inside an effect")
+        dice = self.dice.random()
+        if dice < 0.03:
+            raise TimeoutError
+        if dice < 0.06:
+            raise ValueError("the tool broke")
+        if cleared.action.kind == "model":
+            # Now and then a vendor bills above what was asked for: an overrun.
+            output = 5000 if dice < 0.1 else self.dice.randint(0, 90)
+            return Receipt(
+                status="done",
+                result=b"{}",
+                content=Content(rest=b'{"said":"yes"}'),
+                usage=Usage(input=self.dice.randint(1, 40), output=output),
+                usage_source="reported",
+            )
+        return Receipt(status="done", result=b"{}", cost_nanousd=cleared.bound.nanousd)
+
+
+@dataclass
+class Life:
+    """One process, from its start to its death."""
+
+    world: World
+    db: Database
+    checkpoint: Checkpoint
+    runs: Runs
+    changes: Changes
+    process: Process
+
+    @classmethod
+    async def begin(cls, world: World) -> "Life":
+        """Start a process on the database as the last one left it."""
+        process = Process(id=world.ids.new("prc"), role="all", host="here", pid=1)
+        inner = SqliteDatabase(world.folder / "q.db", writer=process.id, clock=world.clock)
+        db: Database = CrashingDatabase(inner, world)
+        dice = SeededDice(world.ids.count)
+        keyring = Keyring(db, world.master, dice, {})
+        bindings = Bindings(db)
+        checkpoint = Checkpoint(
+            db=db,
+            bindings=bindings,
+            recorder=Recorder(keyring),
+            keyring=keyring,
+            clock=world.clock,
+            ids=world.ids,
+            dice=dice,
+            process=process.id,
+            spool=Spool(world.folder / "spool", world.master),
+        )
+        runs = Runs(
+            db=db, bindings=bindings, keyring=keyring, clock=world.clock, ids=world.ids, dice=dice
+        )
+        changes = Changes(db=db, bindings=bindings, clock=world.clock, dice=dice)
+        life = cls(world, db, checkpoint, runs, changes, process)
+        await inner.write(lambda tx: standing.found(tx, "inc_1"))
+        await inner.write(lambda tx: standing.renew_lease(tx, process))
+        await inner.write(lambda tx: standing.end_other_leases(tx, process.id))
+        checkpoint.watch.noticed = await inner.read(standing.get)
+        return life
+
+    async def work(self, proposals: int) -> None:
+        """Several tasks propose at once until one of them kills the process or all are done."""
+        tasks = [asyncio.create_task(self._task(proposals // 4)) for _ in range(4)]
+        tasks.append(asyncio.create_task(self._loops()))
+        done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in pending:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, BaseException) and not isinstance(
+                error, Crash | asyncio.CancelledError
+            ):
+                raise error
+        del done
+
+    async def _task(self, proposals: int) -> None:
+        for _ in range(proposals):
+            outcome: object
+            try:
+                outcome = await self.checkpoint.carry_out(self._proposal(), self.world.effect)
+            except (Conflict, Unidentified) as error:
+                outcome = error
+            self.world.outcomes[type(outcome).__name__] += 1
+            if self.world.dice.random() < 0.05:
+                self.world.clock.push(REPEAT_SECONDS + 1)
+
+    async def _loops(self) -> None:
+        for _ in range(5):
+            await self.tick()
+            await asyncio.sleep(0)
+
+    async def tick(self) -> None:
+        """The background work."""
+        await self.db.write(lambda tx: standing.renew_lease(tx, self.process))
+        await settle_spooled(self.checkpoint)
+        await sweep_actions(self.checkpoint, self.world.effect)
+
+    def _proposal(self) -> Proposal:
+        dice = self.world.dice
+        target = dice.choice(TARGETS)
+        arguments = orjson.dumps({"n": dice.randint(0, 3)})
+        model = target == "small-1"
+        return Proposal(
+            credential=dice.choice(self.world.runs).credential,
+            kind="model" if model else "tool",
+            dialect="openai" if model else None,
+            target=target,
+            arguments=arguments,
+            content=Content(parts=(arguments,), rest=b"{}"),
+            tokens=Tokens(input_max=40, output_max=100) if model else None,
+            idempotency_key=dice.choice([None, None, f"k{dice.randint(0, 20)}"]),
+        )
+
+
+async def live(world: World, *, lives: int = 4, proposals: int = 24) -> Life:
+    """Lives and deaths, then one last life that settles everything. Returns it, still open."""
+    life = await Life.begin(world)
+    caps = {"agent_cap": "0.5", "team_cap": str(world.dice.choice(["0.05", "0.5", "5"]))}
+    await life.changes.apply(OWNER, files(**caps))
+    for _ in range(3):
+        world.runs.append(await life.runs.start(OWNER, "clerk", {"text": "hi"}, kind="external"))
+    for _ in range(lives):
+        world.armed = True
+        await life.work(proposals)
+        world.armed = False
+        await life.db.close()
+        world.clock.push(world.dice.choice([1, PROCESS_LEASE_SECONDS + 1]))
+        life = await Life.begin(world)
+    for _ in range(4):
+        world.clock.push(HOLD_LAPSE_SECONDS + 1)
+        await life.tick()
+    return life
+
+
+async def check(world: World, life: Life) -> None:
+    """The promises, from the books and the effects that really happened."""
+    rows = await life.db.read(lambda tx: list(tx.rows("select * from actions")))
+    by_id = {row["id"]: row for row in rows}
+    _check_effects(world, by_id)
+    await _check_money(life, rows)
+    await _check_ledger(life, rows)
+
+
+def _check_effects(world: World, by_id: dict[str, Any]) -> None:
+    for action, count in world.effects.items():
+        assert action in by_id, f"{action}: an effect without a committed intent"
+        row = by_id[action]
+        assert row["answer"] == "allow", f"{action}: an effect that was not allowed"
+        if row["target"] not in ("look_up", "file_note"):
+            assert count == 1, f"{action}: an effect that may happen once happened {count} times"
+    for row in by_id.values():
+        if row["state"] in ("refused", "held", "suggested"):
+            assert row["id"] not in world.effects, f"{row['id']}: refused and done all the same"
+
+
+async def _check_money(life: Life, rows: list[Any]) -> None:
+    held: Counter[str] = Counter()
+    charged: Counter[str] = Counter()
+    for row in rows:
+        for hold in actions.reservation_of(row).holds:
+            if actions.is_open(row):
+                held[hold.budget] += hold.amount
+            elif row["state"] in ("done", "failed"):
+                charged[hold.budget] += row["cost_nanousd"]
+    for scope in ("fleet", "team:desk", "agent:clerk"):
+        for budget in await life.db.read(lambda tx, s=scope: budgets.list_open(tx, s)):
+            assert budget.held == held[budget.id], "held is what open actions hold, no more"
+            assert budget.charged == charged[budget.id], "charged is what settled actions cost"
+            if budget.cap is not None:
+                assert budget.charged + budget.held <= budget.cap + budget.overrun
+    tallied = await life.db.read(
+        lambda tx: tx.row("select coalesce(sum(cost_nanousd), 0) as n from tallies")
+    )
+    assert tallied["n"] == sum(row["cost_nanousd"] for row in rows)
+
+
+async def _check_ledger(life: Life, rows: list[Any]) -> None:
+    leaves = await life.db.read(
+        lambda tx: list(tx.rows("select * from leaves order by writer, number"))
+    )
+    previous: dict[str, tuple[int, str]] = {}
+    bodies: Counter[tuple[str, str]] = Counter()
+    by_id = {row["id"]: row for row in rows}
+    for leaf in leaves:
+        said = orjson.loads(leaf["data"])
+        number, before = previous.get(leaf["writer"], (0, ""))
+        assert leaf["number"] == number + 1, "a writer's leaves are gapless"
+        assert said["previous"] == before, "each leaf names the one before it"
+        previous[leaf["writer"]] = (leaf["number"], leaf["hash"].hex())
+        bodies[(said["kind"].split(":")[0], said["subject"])] += 1
+        if leaf["body"] is None:
+            columns = actions.SETTLED if said["kind"].startswith("settled") else actions.ADMITTED
+            row = by_id[said["subject"]]
+            body = canonical({name: row[name] for name in columns})
+            assert commitment(body, leaf["nonce"]).hex() == said["commitment"], "row and leaf agree"
+    for row in rows:
+        first = "admitted" if row["not_after"] is not None else row["state"]
+        assert bodies[(first, row["id"])] == 1, f"{row['id']}: its decision is in the ledger once"
+        if row["not_after"] is not None and not actions.is_open(row):
+            assert bodies[("settled", row["id"])] == 1, f"{row['id']}: settled once"
+
+
