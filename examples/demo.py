@@ -8,6 +8,7 @@ with itself. `make demo` runs it.
 
 import argparse
 import asyncio
+import contextlib
 import csv
 import json
 import os
@@ -143,7 +144,9 @@ class _Children:
     def quarterdeck(self, fleet: Path, port: int) -> dict[str, Any]:
         """`quarterdeck up` with the example fleet."""
         command = ["quarterdeck", "--json", "--data", str(WORK / "data"), "up"]
-        return self._start([*command, "--fleet", str(fleet), "--port", str(port)])
+        said = self._start([*command, "--fleet", str(fleet), "--port", str(port)])
+        known = json.loads((WORK / "data" / "server.json").read_text(encoding="utf-8"))
+        return {**said, "token": known["token"]}
 
     def _start(self, command: list[str]) -> dict[str, Any]:
         log = (WORK / f"{command[0]}.log").open("w")
@@ -155,15 +158,15 @@ class _Children:
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
         self._running.append(child)
-        assert child.stdout is not None
-        line = child.stdout.readline()
-        if not line.startswith("{"):
-            child.wait(timeout=10)
-            log.close()
-            console.print(f"[red]`{command[0]}` did not start:[/]", line.strip())
-            console.print((WORK / f"{command[0]}.log").read_text()[-2000:], markup=False)
-            sys.exit(1)
-        return dict(json.loads(line))
+        said = ""
+        for line in child.stdout or ():
+            said += line
+            with contextlib.suppress(json.JSONDecodeError):
+                return dict(json.loads(said))
+        log.close()
+        console.print(f"[red]`{command[0]}` did not start:[/]")
+        console.print(said + (WORK / f"{command[0]}.log").read_text()[-2000:], markup=False)
+        sys.exit(1)
 
     def wait(self) -> None:
         """Serve until Ctrl-C."""
@@ -324,7 +327,7 @@ def _counted(states: Counter[str]) -> str:
 def _how_to_look_closer(server: dict[str, Any]) -> None:
     folder = (WORK / "data").relative_to(ROOT)
     console.print("\nLook closer:")
-    console.print(f"  the console      {server['console']}", soft_wrap=True)
+    console.print(f"  the console      {server['sign_in']}", soft_wrap=True)
     for what, command in (
         ("runs", "runs list"),
         ("what it cost", "costs --by agent,target"),

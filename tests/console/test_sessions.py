@@ -7,6 +7,7 @@ from itsdangerous import URLSafeSerializer
 from tests.doubles import SeededDice, SteppingClock
 
 from quarterdeck.console.session import LINK_SECONDS, LINKS_MAX, SESSION_SECONDS, Sessions
+from quarterdeck.domain.errors import Forbidden
 from quarterdeck.domain.people import Caller
 
 OWNER = Caller(id="local:ann", role="owner")
@@ -73,7 +74,7 @@ def test_unused_links_are_bounded_and_the_oldest_goes_first() -> None:
 
 
 def test_an_agent_gets_no_link() -> None:
-    with pytest.raises(ValueError, match="not a person"):
+    with pytest.raises(Forbidden, match="not a person"):
         sessions().one_time_link("http://h", Caller(id="agent:a", role="agent"))
 
 

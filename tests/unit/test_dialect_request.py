@@ -225,8 +225,6 @@ def test_the_input_bound_grows_with_bytes_messages_and_images(dialect: str) -> N
 def test_unusable_bytes_are_invalid_and_say_why(dialect: str, source: bytes, says: str) -> None:
     with pytest.raises(Invalid) as caught:
         peek(dialect, source)
-    if '["a",7]' in source.decode(errors="replace") and dialect == "anthropic":
-        says = "not a JSON object"
     assert says in caught.value.message
     assert caught.value.hint
 

@@ -1,14 +1,79 @@
 """Agents over HTTP."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
 from quarterdeck.api.callers import Callers
-from quarterdeck.api.shown import AgentDetail, AgentShown, CapShown
-from quarterdeck.api.wire import Page, StrictRoute
+from quarterdeck.api.wire import Page, Shown, StrictRoute
+from quarterdeck.domain.money import usd
 from quarterdeck.domain.people import Caller
 from quarterdeck.services.agents import Agents
+
+
+class ModelShown(Shown):
+    """A model an agent may use."""
+
+    role: str
+    vendor: str
+    model: str
+
+
+class CapShown(Shown):
+    """A cap; `usd` says an amount of money in USD."""
+
+    unit: str
+    per: str
+    amount: int
+    usd: str | None
+
+    @classmethod
+    def of(cls, cap: Mapping[str, Any]) -> "CapShown":
+        """From what the service lists."""
+        money = usd(cap["amount"]) if cap["unit"] == "nanousd" else None
+        return cls(**cap, usd=money)
+
+
+class AgentShown(Shown):
+    """An agent in the list."""
+
+    name: str
+    team: str
+    owner: str
+    purpose: str
+    autonomy: str
+    critical: bool
+    revision: str
+    models: list[ModelShown]
+    tools: list[str]
+    caps: list[CapShown]
+
+
+class ToolShown(Shown):
+    """A tool an agent may call."""
+
+    name: str
+    effect: str
+    trust: str
+    description: str
+
+
+class AgentDetail(Shown):
+    """An agent with its card of permissions."""
+
+    name: str
+    team: str
+    owner: str
+    purpose: str
+    autonomy: str
+    critical: bool
+    revision: str
+    models: list[ModelShown]
+    tools: list[ToolShown]
+    caps: list[CapShown]
+    card: str
+    prompt: str
 
 
 def routes(agents: Agents, callers: Callers) -> APIRouter:

@@ -6,11 +6,24 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from quarterdeck.api.callers import Callers
-from quarterdeck.api.shown import BackupShown
-from quarterdeck.api.wire import BackupAsked, StrictRoute, moment
+from quarterdeck.api.wire import BackupAsked, Shown, StrictRoute, moment
 from quarterdeck.domain.errors import Invalid
 from quarterdeck.domain.people import Caller
 from quarterdeck.services.backups import Backups
+
+
+class BackupShown(Shown):
+    """A backup that was made, and the ledger's head in it."""
+
+    file: str
+    bytes: int
+    sha256: str
+    made_at: str
+    actions: int
+    leaves: int
+    head: str | None
+    head_size: int
+    public_key: str
 
 
 def routes(backups: Backups, callers: Callers) -> APIRouter:

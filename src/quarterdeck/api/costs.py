@@ -1,14 +1,78 @@
 """Costs and budgets over HTTP."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
 from quarterdeck.api.callers import Callers
-from quarterdeck.api.shown import BudgetShown, CostShown, CostsShown
-from quarterdeck.api.wire import Page, StrictRoute
+from quarterdeck.api.wire import Page, Shown, StrictRoute, whole
+from quarterdeck.domain.money import usd
 from quarterdeck.domain.people import Caller
 from quarterdeck.services.costs import Costs
+
+
+class CostShown(Shown):
+    """What was charged, under the words it was summed by."""
+
+    day: str | None = None
+    team: str | None = None
+    agent: str | None = None
+    kind: str | None = None
+    target: str | None = None
+    actions: int
+    failed: int
+    refused: int
+    cost_nanousd: int
+    cost_usd: str
+    input: int
+    cache_read: int
+    cache_write: int
+    output: int
+    reasoning: int
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "CostShown":
+        """From a row of the summary."""
+        groups = ("day", "team", "agent", "kind", "target")
+        words = {name: row[name] for name in groups if name in row}
+        counted: dict[str, Any] = {n: whole(row[n]) for n in row if n not in groups}
+        return cls(**words, **counted, cost_usd=usd(counted["cost_nanousd"]))
+
+
+class CostsShown(Shown):
+    """Charges of some days."""
+
+    by: list[str]
+    days: int
+    items: list[CostShown]
+
+
+class BudgetShown(Shown):
+    """A window of a cap; amounts are in `unit`, and in `usd` as USD where that is money."""
+
+    id: str
+    scope: str
+    unit: str
+    per: str
+    starts: str
+    cap: int | None
+    charged: int
+    held: int
+    overrun: int
+    room: int | None
+    usd: dict[str, str | None] | None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "BudgetShown":
+        """From what the service lists; the id says the rest."""
+        scope, unit, per, starts = row["id"].rsplit("/", 3)
+        amounts = {name: row[name] for name in ("cap", "charged", "held", "overrun", "room")}
+        money = {name: None if a is None else usd(a) for name, a in amounts.items()}
+        said = money if unit == "nanousd" else None
+        return cls(
+            id=row["id"], scope=scope, unit=unit, per=per, starts=starts, usd=said, **amounts
+        )
 
 
 def routes(costs: Costs, callers: Callers) -> APIRouter:

@@ -8,11 +8,48 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from quarterdeck.api.callers import Callers
-from quarterdeck.api.shown import AppliedShown, ChangeShown, FleetShown
-from quarterdeck.api.wire import FleetAsked, StrictRoute
+from quarterdeck.api.wire import FleetAsked, Shown, StrictRoute
 from quarterdeck.domain.errors import Invalid, NotFound
 from quarterdeck.domain.people import Caller, authorise
+from quarterdeck.fleet.diff import Change
 from quarterdeck.services.changes import Changes
+
+
+class ChangeShown(Shown):
+    """What applying a fleet changes, for one noun."""
+
+    noun: str
+    name: str
+    kind: str
+    details: list[str]
+
+    @classmethod
+    def of(cls, change: Change) -> "ChangeShown":
+        """From a change."""
+        return cls(
+            noun=change.noun, name=change.name, kind=change.kind, details=list(change.details)
+        )
+
+
+class AppliedShown(Shown):
+    """A fleet that is in force now, or would be; no changes means it was already."""
+
+    name: str
+    version: str
+    dry_run: bool
+    changes: list[ChangeShown]
+
+
+class FleetShown(Shown):
+    """The fleet in force."""
+
+    name: str
+    version: str
+    agents: list[str]
+    tools: list[str]
+    vendors: list[str]
+    teams: list[str]
+    people: list[dict[str, str]]
 
 
 def routes(changes: Changes, callers: Callers) -> APIRouter:

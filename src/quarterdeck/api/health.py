@@ -6,7 +6,6 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends
 
 from quarterdeck.api.callers import Callers
-from quarterdeck.api.shown import CheckShown, HealthShown
 from quarterdeck.api.wire import Shown, StrictRoute
 from quarterdeck.domain.errors import Unavailable
 from quarterdeck.domain.people import Caller
@@ -20,6 +19,22 @@ class Alive(Shown):
     """The process and its database answer."""
 
     status: str = "ok"
+
+
+class CheckShown(Shown):
+    """One thing that was looked at; `do` says what to do where it is not `ok`."""
+
+    name: str
+    state: str
+    found: str
+    do: str
+
+
+class HealthShown(Shown):
+    """Everything that was looked at; `state` is the worst: fail, warn, unknown or ok."""
+
+    state: str
+    checks: list[CheckShown]
 
 
 def routes(health: Health, callers: Callers) -> APIRouter:

@@ -1,11 +1,11 @@
 """Long-lived agent keys over HTTP."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
 from quarterdeck.api.callers import Callers
-from quarterdeck.api.shown import KeyIssued, KeyShown
 from quarterdeck.api.wire import (
     LIMIT,
     Cursor,
@@ -13,12 +13,48 @@ from quarterdeck.api.wire import (
     Limit,
     Page,
     RotationAsked,
+    Shown,
     StrictRoute,
+    moment,
     paged,
     time_of,
 )
 from quarterdeck.domain.people import Caller
 from quarterdeck.services.keys import OVERLAP_SECONDS_DEFAULT, IssuedKey, Keys
+
+
+class KeyShown(Shown):
+    """A key, without its secret; `hint` is how it ends."""
+
+    id: str
+    agent: str
+    hint: str
+    issued_at: str
+    expires_at: str | None
+    revoked_at: str | None
+    rotated_to: str | None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "KeyShown":
+        """From a key's row."""
+        return cls(
+            id=row["id"],
+            agent=row["agent"],
+            hint=row["hint"],
+            issued_at=moment(row["issued_at"]),
+            expires_at=time_of(row["expires_at"]),
+            revoked_at=time_of(row["revoked_at"]),
+            rotated_to=row["rotated_to"],
+        )
+
+
+class KeyIssued(Shown):
+    """A new key; `secret` is shown this once."""
+
+    id: str
+    agent: str
+    secret: str
+    expires_at: str | None
 
 
 def routes(keys: Keys, callers: Callers) -> APIRouter:

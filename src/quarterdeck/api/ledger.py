@@ -8,14 +8,62 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 
 from quarterdeck.api.callers import Callers
-from quarterdeck.api.shown import HeadShown, LeafShown, ProofShown, VerificationShown
-from quarterdeck.api.wire import StrictRoute, moment
+from quarterdeck.api.wire import Shown, StrictRoute, moment
 from quarterdeck.domain.people import Caller
 from quarterdeck.services.ledger import LedgerReadings
 
 _JSON_LINES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"application/jsonl": {}}, "description": "JSON Lines"}
 }
+
+
+class HeadShown(Shown):
+    """The newest signed head, and how many leaves it does not cover yet."""
+
+    note: str
+    origin: str
+    public_key: str
+    size: int
+    root: str
+    at: str
+    unsealed: int
+
+
+class VerificationShown(Shown):
+    """What was checked and what is wrong; `ok` means nothing is."""
+
+    ok: bool
+    origin: str
+    public_key: str
+    leaves: int
+    unsealed: int
+    writers: int
+    heads: int
+    bodies_checked: int
+    bodies_absent: int
+    problems: list[str]
+    problems_count: int
+
+
+class LeafShown(Shown):
+    """A leaf, its body, and the hashes from it to the root."""
+
+    index: int
+    data: str
+    body: str | None
+    nonce: str | None
+    proof: list[str]
+
+
+class ProofShown(Shown):
+    """Leaves about a subject, with the signed head they lead to."""
+
+    subject: str
+    public_key: str
+    head: str
+    size: int
+    root: str
+    leaves: list[LeafShown]
 
 
 def routes(ledger: LedgerReadings, callers: Callers) -> APIRouter:

@@ -5,10 +5,16 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from quarterdeck.api.callers import Callers
-from quarterdeck.api.shown import SecretShown
-from quarterdeck.api.wire import Page, SecretAsked, StrictRoute, moment
+from quarterdeck.api.wire import Page, SecretAsked, Shown, StrictRoute, moment
 from quarterdeck.domain.people import Caller
 from quarterdeck.services.secrets import Secrets
+
+
+class SecretShown(Shown):
+    """A secret's name; its value is never shown."""
+
+    name: str
+    set_at: str
 
 
 def routes(secrets: Secrets, callers: Callers) -> APIRouter:

@@ -33,6 +33,11 @@ def moment(micros: int) -> str:
     return written
 
 
+def whole(total: Any) -> int:
+    """A sum as a database answers it: none over no rows, a decimal on PostgreSQL."""
+    return int(total or 0)
+
+
 class _StrictRequest(Request):
     """JSON as the rest of the system reads it: no NaN, no lone surrogates."""
 

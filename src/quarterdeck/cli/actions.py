@@ -14,10 +14,10 @@ Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
 @command(app, "list", "actions list run_01k0…")
 def list_actions(
     given: Given,
-    run: Annotated[str, typer.Argument(help="The run's id.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Its id.")],
     limit: Limit = 200,
 ) -> None:
-    """List the actions of a run in their order, with verdicts and rules."""
+    """List the actions of a run, with their verdicts."""
     from quarterdeck.cli.client import ask, part
 
     page = ask(given, lambda api: api.pages(f"/v1/runs/{part(run)}/actions", limit))
@@ -26,7 +26,7 @@ def list_actions(
 
 @command(app, "in-doubt", "actions in-doubt")
 def in_doubt(given: Given, limit: Limit = 200) -> None:
-    """List actions nobody can say took place or not, oldest first."""
+    """List actions that may or may not have happened."""
     from quarterdeck.cli.client import ask
 
     page = ask(given, lambda api: api.get("/v1/actions", in_doubt=True, limit=min(limit, 500)))
@@ -34,8 +34,10 @@ def in_doubt(given: Given, limit: Limit = 200) -> None:
 
 
 @command(app, "show", "actions show act_01k0…")
-def show(given: Given, action: Annotated[str, typer.Argument(help="The action's id.")]) -> None:
-    """Show one action: what was asked, what was answered and why, what came of it."""
+def show(
+    given: Given, action: Annotated[str, typer.Argument(metavar="ACTION", help="Its id.")]
+) -> None:
+    """Show one action: asked, decided, done, charged."""
     from quarterdeck.cli.client import ask, part
 
     shown = ask(given, lambda api: api.get(f"/v1/actions/{part(action)}"))
@@ -60,7 +62,7 @@ def show(given: Given, action: Annotated[str, typer.Argument(help="The action's 
             "tokens": ", ".join(f"{count} {name}" for name, count in usage.items()) or "none",
             "detail": render.compact(shown["detail"]) if shown["detail"] else "none",
             "request": render.compact(shown["request"]),
-            "answer": "none" if shown["response"] is None else render.compact(shown["response"]),
+            "response": "none" if shown["response"] is None else render.compact(shown["response"]),
         }
     )
 

@@ -36,7 +36,9 @@ def list_agents(given: Given) -> None:
 
 
 @command(app, "show", "agents show triage")
-def show(given: Given, agent: Annotated[str, typer.Argument(help="The agent's name.")]) -> None:
+def show(
+    given: Given, agent: Annotated[str, typer.Argument(metavar="AGENT", help="Its name.")]
+) -> None:
     """Show one agent: its card, its models, its tools."""
     from quarterdeck.cli.client import ask, part
 

@@ -21,9 +21,15 @@ def add_to(app: typer.Typer) -> None:
 
 def backup(
     given: Given,
-    file: Annotated[Path, typer.Argument(help="A new file; with --url, on the server's machine.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A new file; with --url, on the server's machine."),
+    ],
 ) -> None:
-    """Copy the database while it works; the master key is not in it."""
+    """Copy the database while it works.
+
+    The master key is not in it: keep that apart.
+    """
     from quarterdeck.cli.client import ask
 
     body = {"file": str(file if file.is_absolute() else Path.cwd() / file)}
@@ -39,11 +45,13 @@ def backup(
 
 def restore(
     given: Given,
-    file: Annotated[Path, typer.Argument(help="A backup, with its manifest beside it.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A backup, with its manifest beside it.")
+    ],
 ) -> None:
-    """Put a backup in the place of the database. What was outstanding is void; the ledger says so.
+    """Put a backup in place of the database.
 
-    No server may be running on the data folder. The database that is replaced is kept.
+    What was outstanding when it was made is void, and the ledger says so. No server may be running on the data folder. The database that is replaced is kept.
     """
     import asyncio
 

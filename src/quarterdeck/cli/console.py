@@ -17,7 +17,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def console(given: Given) -> None:
-    """Print a link that signs you in to the console once, within 15 minutes."""
+    """Print a link that signs you in to the console.
+
+    It works once, within 15 minutes.
+    """
     from quarterdeck.cli.client import ask
 
     link = ask(given, _link)

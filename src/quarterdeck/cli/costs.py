@@ -47,9 +47,11 @@ def costs(
 
 def budgets(
     given: Given,
-    scope: Annotated[str, typer.Argument(help="fleet, team:NAME or agent:NAME.")] = "fleet",
+    scope: Annotated[
+        str, typer.Argument(metavar="SCOPE", help="fleet, team:NAME or agent:NAME.")
+    ] = "fleet",
 ) -> None:
-    """List the windows of a scope's budgets: cap, charged, held, room."""
+    """List what budgets have left."""
     from quarterdeck.cli.client import ask
 
     page = ask(given, lambda api: api.get("/v1/budgets", scope=scope))

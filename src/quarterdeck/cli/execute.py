@@ -26,15 +26,15 @@ def add_to(app: typer.Typer) -> None:
 
 def execute(
     given: Given,
-    agent: Annotated[str, typer.Argument(help="The agent it runs as.")],
+    agent: Annotated[str, typer.Argument(metavar="AGENT", help="Whom it runs as.")],
     program: Annotated[
         list[str], typer.Argument(metavar="-- COMMAND...", help="The command and its arguments.")
     ],
     input: Input = "{}",
 ) -> None:
-    """Run a command under a run of its own, and end the run with its exit status.
+    """Run a command as a governed agent.
 
-    Its environment names our base URLs and the run's credential, so that its model calls pass the
+    It gets a run of its own, which ends with it. Its environment names our base URLs and the run's credential, so that its model calls pass the
     checkpoint. The exit status is the command's.
     """
     from quarterdeck.cli.client import ask

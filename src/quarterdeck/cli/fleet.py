@@ -28,7 +28,7 @@ class Checked:
         return {"files": {path: base64.b64encode(b).decode() for path, b in self.files.items()}}
 
 
-Folder = Annotated[Path, typer.Argument(help="The fleet folder.")]
+Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The fleet folder.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -39,9 +39,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def init(
-    given: Given, folder: Annotated[Path, typer.Argument(help="A new or an empty folder.")]
+    given: Given,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or an empty folder.")],
 ) -> None:
-    """Write a small fleet folder whose comments teach."""
+    """Write a small fleet folder to start from."""
     from quarterdeck.fleet import template
 
     written = [str(path) for path in template.write(folder)]
@@ -54,7 +55,10 @@ def init(
 
 
 def check(given: Given, folder: Folder = Path()) -> None:
-    """Check a fleet folder, without a server: each problem by file, line and field."""
+    """Check a fleet folder.
+
+    Needs no server. Each problem is named by file, line and field; the exit status is then 1.
+    """
     fleet = checked(given, folder).fleet
     counted: dict[str, list[str]] = {
         "agents": [*sorted(fleet.agents)],
@@ -77,7 +81,10 @@ def apply(
         bool, typer.Option("--dry-run", help="Only print what would change.")
     ] = False,
 ) -> None:
-    """Put a fleet folder in force and print what changes; the same folder again changes nothing."""
+    """Put a fleet folder in force.
+
+    Prints what changes; the same folder again changes nothing.
+    """
     from quarterdeck.cli.client import ask
 
     body = checked(given, folder).body()

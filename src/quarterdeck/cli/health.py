@@ -13,7 +13,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def doctor(given: Given) -> None:
-    """Check that everything this fleet needs is there; the exit status is 1 if something fails."""
+    """Check what this fleet needs.
+
+    The exit status is 1 if something fails; warnings do not count.
+    """
     from quarterdeck.cli.client import ask
 
     found = ask(given, lambda api: api.get("/v1/health"))

@@ -8,13 +8,13 @@ from quarterdeck.cli import render
 from quarterdeck.cli.options import Given, command
 
 app = typer.Typer(help="Agent keys: issue, list, rotate, revoke.", no_args_is_help=True)
-Key = Annotated[str, typer.Argument(help="The key's id, from `keys list`.")]
+Key = Annotated[str, typer.Argument(metavar="KEY", help="Its id, from `keys list`.")]
 
 
 @command(app, "issue", "keys issue triage --days 90")
 def issue(
     given: Given,
-    agent: Annotated[str, typer.Argument(help="The agent it is for.")],
+    agent: Annotated[str, typer.Argument(metavar="AGENT", help="Whom it is for.")],
     days: Annotated[int | None, typer.Option(help="Days until it expires.")] = None,
 ) -> None:
     """Issue a key for an agent; its secret is shown once."""

@@ -18,7 +18,7 @@ app = typer.Typer(help="The ledger: verify, head, prove, export.", no_args_is_he
 def verify(
     given: Given,
     file: Annotated[
-        Path | None, typer.Argument(help="An export to check offline; without one, the database.")
+        Path | None, typer.Argument(metavar="FILE", help="An export; without one, the database.")
     ] = None,
     public_key: Annotated[
         str | None, typer.Option(help="The ledger's key, got before: name+keyid+base64.")
@@ -27,7 +27,11 @@ def verify(
         list[Path] | None, typer.Option(help="A signed head kept from earlier; may be repeated.")
     ] = None,
 ) -> None:
-    """Check the ledger; the exit status is 1 if anything was changed."""
+    """Check the ledger.
+
+    With FILE, the offline verifier checks that export. The exit status is 1 if anything was changed
+    and, for a file, 2 if it cannot be judged.
+    """
     if file is not None:
         raise typer.Exit(_verify_file(given, file, public_key, since or []))
     if public_key or since:
@@ -76,7 +80,10 @@ def _verify_file(given: Given, file: Path, public_key: str | None, since: list[P
 
 @command(app, "head", "ledger head > kept.note")
 def head(given: Given) -> None:
-    """Print the newest signed head; keep it where the fleet's operators cannot change it."""
+    """Print the newest signed head.
+
+    Keep it where the operators of the fleet cannot change it.
+    """
     from quarterdeck.cli.client import ask
 
     found = ask(given, lambda api: api.get("/v1/ledger/head"))
@@ -91,9 +98,11 @@ def head(given: Given) -> None:
 @command(app, "prove", "ledger prove act_01k0…")
 def prove(
     given: Given,
-    subject: Annotated[str, typer.Argument(help="The id of an action, a run, a key…")],
+    subject: Annotated[
+        str, typer.Argument(metavar="SUBJECT", help="Of an action, a run, a key…: its id.")
+    ],
 ) -> None:
-    """Show the ledger's entries about a subject, with proofs that they are in it."""
+    """Prove what the ledger says about a subject."""
     from quarterdeck.cli.client import ask
 
     proof = ask(given, lambda api: api.get("/v1/ledger/proof", subject=subject))
@@ -117,9 +126,9 @@ def prove(
 @command(app, "export", "ledger export ledger.jsonl")
 def export(
     given: Given,
-    file: Annotated[Path, typer.Argument(help="Where to; must not exist yet.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; a new file.")],
 ) -> None:
-    """Write the whole ledger to a file, for the offline verifier."""
+    """Write the ledger to a file, to verify offline."""
     from quarterdeck.cli.client import ask
 
     size = ask(given, lambda api: _export(api, file))

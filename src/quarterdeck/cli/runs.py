@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from quarterdeck.cli.client import Api
 
 app = typer.Typer(help="Runs: start, end, list, show.", no_args_is_help=True)
-Run = Annotated[str, typer.Argument(help="The run's id, from `runs list`.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="Its id, from `runs list`.")]
 Input = Annotated[
     str,
     typer.Option("--input", help="What the run is given: a file, a JSON object, or - for stdin."),
@@ -59,7 +59,7 @@ def list_runs(
 
 @command(app, "show", "runs show run_01k0…")
 def show(given: Given, run: Run) -> None:
-    """Show one run: how it ended, what it cost, what it was given, what it delivered."""
+    """Show one run: its end, cost, input, result."""
     from quarterdeck.cli.client import ask, part
 
     shown = ask(given, lambda api: api.get(f"/v1/runs/{part(run)}"))
@@ -90,13 +90,17 @@ def show(given: Given, run: Run) -> None:
 @command(app, "start", """runs start triage --input '{"text": "my card is lost"}'""")
 def start(
     given: Given,
-    agent: Annotated[str, typer.Argument(help="The agent.")],
+    agent: Annotated[str, typer.Argument(metavar="AGENT", help="Whose run it is.")],
     input: Input = "{}",
     external: Annotated[
         bool, typer.Option("--external", help="Print a credential for a program of your own.")
     ] = False,
 ) -> None:
-    """Start a run and wait for its end; with --external, print what your program exports."""
+    """Start a run and wait for its end.
+
+    With --external, print the credential and the environment for a program of your own instead.
+    The exit status is 1 if the run failed or was cancelled.
+    """
     from quarterdeck.cli.client import ask
 
     body = {"agent": agent, "input": read_input(input)}

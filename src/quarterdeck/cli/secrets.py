@@ -9,12 +9,15 @@ from quarterdeck.cli import render
 from quarterdeck.cli.options import Given, command
 
 app = typer.Typer(help="Secrets: set, list, remove.", no_args_is_help=True)
-Name = Annotated[str, typer.Argument(help="The name the fleet folder uses.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="As in fleet.yaml.")]
 
 
 @command(app, "set", "secrets set OPENAI_KEY < key.txt")
 def set_secret(given: Given, name: Name) -> None:
-    """Set a secret; its value comes from standard input, or is asked for without echo."""
+    """Set a secret.
+
+    The value comes from standard input; at a terminal it is asked for and not shown.
+    """
     from quarterdeck.cli.client import ask, part
 
     if sys.stdin.isatty():

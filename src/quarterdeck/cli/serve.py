@@ -35,7 +35,10 @@ def up(
     port: Port = None,
     host: Host = None,
 ) -> None:
-    """Run everything in one process: gateways, API, console, loops."""
+    """Run everything in one process.
+
+    Gateways, API, console and loops; at Ctrl-C or SIGTERM what is under way may finish.
+    """
     from quarterdeck.cli.fleet import checked
 
     body = None if fleet is None else checked(given, fleet).body()
@@ -48,7 +51,10 @@ def serve(
     port: Port = None,
     host: Host = None,
 ) -> None:
-    """Run one process of many, on PostgreSQL (QUARTERDECK_DATABASE_URL)."""
+    """Run one process of many.
+
+    They share a PostgreSQL database, named by QUARTERDECK_DATABASE_URL.
+    """
     from quarterdeck.domain.errors import Invalid
 
     if role not in ROLES:

@@ -65,7 +65,7 @@ class Pages:
         if session is None:
             raise Unidentified(
                 "you are not signed in, or your session is over",
-                hint="get a link that signs you in once, and open it in this browser",
+                hint="get a link that signs you in once, and open it in this browser:",
             )
         return session
 

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 from itsdangerous import BadData, Signer, URLSafeSerializer
 
+from quarterdeck.domain.errors import Forbidden
 from quarterdeck.domain.people import Caller
 from quarterdeck.keys import credential_hash
 from quarterdeck.sources import Clock, Dice, SystemDice
@@ -57,7 +58,9 @@ class Sessions:
     def one_time_link(self, base_url: str, caller: Caller) -> str:
         """An address at which `caller` can sign in once, within 15 minutes."""
         if caller.role not in _ROLES:
-            raise ValueError(f"`{caller.id}` is not a person")
+            raise Forbidden(
+                f"`{caller.id}` is not a person", hint="the console is for people; sign in as one"
+            )
         token = self.dice.token()
         self._forget_expired()
         self._links[credential_hash(token)] = _Link(caller, self._in(LINK_SECONDS))

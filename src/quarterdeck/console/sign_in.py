@@ -21,13 +21,13 @@ from quarterdeck.domain.errors import Forbidden
 _SPENT: Final = NoticePage(
     title="This link does not sign you in",
     message="It was used before, is older than 15 minutes, or was made before the last restart.",
-    hint="Get a new one: `quarterdeck up` prints one when it starts, and while it runs this does.",
+    hint="`quarterdeck up` prints a link when it starts. While it runs, this prints a new one:",
     commands=NEW_LINK,
 )
 _SIGNED_OUT: Final = NoticePage(
     title="You are signed out",
     message="This browser can no longer read the console.",
-    hint="To sign in again, get a new link.",
+    hint="To sign in again, get a new link:",
     commands=NEW_LINK,
 )
 

@@ -1,6 +1,7 @@
 """Readings of the ledger: its head, its verification, proofs of single entries, an export."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
@@ -89,7 +90,9 @@ class LedgerReadings:
         )
 
     async def _sealed_head(self) -> Row:
-        await ledger.seal_visible(self.db, await self.keyring.ledger_signer())
+        signer = await self.keyring.ledger_signer()
+        with suppress(Corrupt):  # what cannot be sealed can still be read, proved and exported
+            await ledger.seal_visible(self.db, signer)
         row = await self.db.read(ledger.find_head)
         if row is None:
             raise NotFound("the ledger is empty", hint="it begins with the first change")

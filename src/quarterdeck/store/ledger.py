@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
+from quarterdeck.domain.errors import Corrupt
 from quarterdeck.domain.ledger import Entry, Span, make_leaf
 from quarterdeck.domain.limits import SEAL_LEAVES_MAX
 from quarterdeck.domain.merkle import Frontier, ReadHashes, Tile
@@ -153,7 +154,7 @@ def seal(
     if not tx.try_lock(SEALER):
         return 0
     head = find_head(tx)
-    frontier = Frontier() if head is None else Frontier.from_bytes(bytes(head["frontier"]))
+    frontier = _frontier(tx, head, key, sign)
     at = tx.now if head is None else max(tx.now, head["at"])
     spans: list[Span] = []
     hashes: list[bytes] = []
@@ -181,6 +182,27 @@ def seal(
         {"size": growth.frontier.size, "root": root, "frontier": stored, "note": note, "at": at},
     )
     return len(hashes)
+
+
+def _frontier(
+    tx: Reading, head: Row | None, key: VerifierKey, sign: Callable[[bytes], bytes]
+) -> Frontier:
+    """What the tree grows from. INVARIANT: nothing is signed over what this key did not sign.
+
+    Signatures of Ed25519 repeat: the newest head, signed again from its row, is its note.
+    """
+    frontier = Frontier() if head is None else Frontier.from_bytes(bytes(head["frontier"]))
+    last = tx.row("select first + count as size from spans order by first desc limit 1")
+    size = 0 if last is None else last["size"]
+    fits = head is None or (
+        head["size"] == frontier.size and head["note"] == _signed(frontier, head["at"], key, sign)
+    )
+    if size != frontier.size or not fits:
+        raise Corrupt(
+            "the newest head of the ledger is not the one that was signed, or not of its spans",
+            hint="run: quarterdeck ledger verify; keep a copy of the database as it is",
+        )
+    return frontier
 
 
 def _next_leaves(tx: Reading, writer: str, rows: int) -> Sequence[Row]:

@@ -134,7 +134,7 @@ def members(source: bytes | Raw, where: str) -> Members:
     # later one replaced. The shortest member that repeats a name k is `,"k":0`.
     if spare >= 5 and spare >= 5 + min(map(len, found)):
         spans(bytes(source), found, where)
-    if not names.islower():
+    if not (names.isascii() and names.islower()):
         _refuse_lookalikes(found, where)
     return found
 
