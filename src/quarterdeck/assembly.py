@@ -22,6 +22,7 @@ from quarterdeck.checkpoint.recording import Recorder
 from quarterdeck.checkpoint.settling import Settling
 from quarterdeck.checkpoint.spool import Spool
 from quarterdeck.console import app as console
+from quarterdeck.console.perimeter import LOOPBACK
 from quarterdeck.console.session import Sessions
 from quarterdeck.domain.errors import Unavailable
 from quarterdeck.domain.fleets import Dialect
@@ -36,6 +37,7 @@ from quarterdeck.loops.seal_ledger import seal_ledger
 from quarterdeck.loops.settle_spooled import settle_spooled
 from quarterdeck.loops.sweep_actions import sweep_actions
 from quarterdeck.loops.ticking import Tick
+from quarterdeck.loops.watch_disk import watch_disk
 from quarterdeck.orchestration.runner import Runner
 from quarterdeck.services import Services
 from quarterdeck.services.actions import Actions
@@ -249,10 +251,11 @@ def _people(built: House, role: str) -> Endpoint:
         local_token=built.local_token,
         local_user=built.local_user,
     )
+    hosts = LOOPBACK | {built.settings.host}
     return Starlette(
         routes=[
             Route("/", RedirectResponse("/console/")),
-            Mount("/console", console.build(built.services, built.sessions)),
+            Mount("/console", console.build(built.services, built.sessions, hosts=hosts)),
             Mount("/", api.build(built.services, built.driving, identify)),
         ]
     )
@@ -263,8 +266,9 @@ def _models(built: House, dialect: Dialect) -> ModelList:
 
 
 def ticks(built: House) -> list[Tick]:
-    """The background work of one process."""
-    return [
+    """The background work of one process. A gateway and a console only keep themselves going."""
+    checkpoint, role = built.checkpoint, built.process.role
+    own = [
         Tick(
             name="renew_lease",
             seconds=PROCESS_HEARTBEAT_SECONDS,
@@ -273,9 +277,21 @@ def ticks(built: House) -> list[Tick]:
         Tick(
             name="watch_standing",
             seconds=1,
-            run=lambda: watch_standing(built.db, built.checkpoint.watch),
+            run=lambda: watch_standing(built.db, checkpoint.watch),
         ),
-        Tick(name="settle_spooled", seconds=2, run=lambda: settle_spooled(built.checkpoint)),
+        Tick(name="settle_spooled", seconds=2, run=lambda: settle_spooled(checkpoint)),
+    ]
+    if built.settings.database_url is None:  # else it is the server's disk that counts
+        folder = built.settings.folder
+        own.append(
+            Tick(name="watch_disk", seconds=1, run=lambda: watch_disk(checkpoint.watch, folder))
+        )
+    return own if role in ("gateway", "console") else own + _shared_ticks(built)
+
+
+def _shared_ticks(built: House) -> list[Tick]:
+    """What any one process does for all; where there are roles, the workers."""
+    return [
         Tick(
             name="sweep_actions",
             seconds=5,

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from base64 import b64decode, b64encode
+from functools import partial
 from typing import Any
 
 import pytest
@@ -148,7 +149,7 @@ async def test_a_head_is_never_older_than_a_leaf_it_covers(place: Place) -> None
         await ledger.seal_visible(db, SIGNER)
     rows = await db.read(lambda tx: ledger.list_heads(tx, after=0, until=9, rows=9))
     for row in rows:
-        at = await db.read(lambda tx, n=row["size"]: leaves.time_of(tx, "prc_1", n))
+        at = await db.read(partial(leaves.time_of, writer="prc_1", number=row["size"]))
         assert row["at"] >= at
         assert parse_head(parse_note(row["note"]).text).at == row["at"]
 
@@ -221,7 +222,7 @@ async def test_a_body_made_again_from_its_row_is_the_one_committed_to(desk: Desk
     made = [leaf for leaf in rows if leaf.body is None]
     assert len(made) == 4, "admissions and settlements keep no body of their own"
     for leaf in rows:
-        body = await desk.db.read(lambda tx, leaf=leaf: leaves.body_of(tx, leaf))
+        body = await desk.db.read(partial(leaves.body_of, leaf=leaf))
         assert body is not None
         assert leaf.nonce is not None
         assert commitment(body, leaf.nonce).hex() == leaf.fields()["commitment"]

@@ -202,13 +202,17 @@ def test_text_and_tool_calls_are_taken_from_an_answer() -> None:
 @pytest.mark.parametrize(
     ("message", "text"),
     [
+        (None, ""),
         ({"content": None}, ""),
         ({"content": None, "refusal": "I cannot."}, "I cannot."),
         ({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}, "ab"),
     ],
 )
 def test_the_text_of_odd_messages_is_what_a_person_would_read(message: Any, text: str) -> None:
-    assert OPENAI.text_of(written({"choices": [{"message": message}]})) == text
+    answer = written({"choices": [{"message": message}]})
+    assert OPENAI.text_of(answer) == text
+    assert OPENAI.tool_calls(answer) == []
+    assert json.loads(OPENAI.message_of(answer))["role"] == "assistant"
 
 
 def test_an_older_function_call_is_a_tool_call_without_id() -> None:

@@ -1,9 +1,12 @@
 """What a vendor would do by itself is refused, by the field's name, until the fleet allows it."""
 
 import json
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from quarterdeck.domain.dialects import ALLOWANCES, WIRES, ModelRequest
 from quarterdeck.domain.dialects.anthropic import KNOWN as ANTHROPIC_KNOWN
@@ -225,6 +228,55 @@ def test_escapes_in_names_hide_nothing() -> None:
     )
     found = WIRES["openai"].peek(hidden, frozenset()).findings
     assert [r.rule for v in found for r in v.reasons] == ["wire:fetched-content"]
+
+
+FETCHED: dict[str, list[dict[str, Any]]] = {
+    "openai": [
+        {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
+        {"type": "file", "file": {"file_url": "https://example.org/a.pdf"}},
+    ],
+    "anthropic": [
+        {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}},
+        {"type": "document", "source": {"type": "url", "url": "https://example.org/a.pdf"}},
+    ],
+}
+
+
+@st.composite
+def conversations(draw: st.DrawFn, dialect: str) -> tuple[bytes, int]:
+    """A request in any way of writing JSON, and how many parts of it the vendor would fetch."""
+    fetched, messages = 0, []
+    for _ in range(draw(st.integers(1, 4))):
+        content: Any = draw(st.sampled_from(["hi", "\u00e9", '"content":"', "", []]))
+        if draw(st.booleans()):
+            bad = draw(st.lists(st.sampled_from(FETCHED[dialect]), max_size=2))
+            content = draw(st.permutations([*bad, {"type": "text", "text": '{"type":"x"}'}]))
+            fetched += len(bad)
+        message = {"role": "user", "content": content}
+        message |= draw(st.sampled_from([{}, {"name": "content"}, {"x": [{"content": "hi"}]}]))
+        messages.append({n: message[n] for n in draw(st.permutations(list(message)))})
+    written = json.dumps(
+        {"model": "m", "max_tokens": 1, "messages": messages},
+        indent=draw(st.sampled_from([None, 0, 3])),
+        separators=draw(st.sampled_from([(",", ":"), (", ", ": "), (" ,", " :")])),
+        ensure_ascii=draw(st.booleans()),
+    )
+    for name in draw(st.sets(st.sampled_from(['"content"', '"type"', '"role"', '"messages"']))):
+        escaped = f'"\\u{ord(name[1]):04x}{name[2:]}'
+        # Only where it is a name: strings that merely say so hold their quotes escaped.
+        written = re.sub(rf"(?<!\\){name}(\s*:)", lambda m, e=escaped: e + m[1], written)
+    return written.encode(), fetched
+
+
+@pytest.mark.parametrize("dialect", sorted(WIRES))
+@settings(deadline=None)
+@given(data=st.data())
+def test_what_would_be_fetched_is_found_however_the_request_is_written(
+    dialect: str, data: st.DataObject
+) -> None:
+    source, fetched = data.draw(conversations(dialect))
+    findings = WIRES[dialect].peek(source, frozenset()).findings
+    assert [r.rule for v in findings for r in v.reasons] == ["wire:fetched-content"] * fetched
 
 
 def test_findings_are_bounded_and_in_the_order_of_the_request() -> None:

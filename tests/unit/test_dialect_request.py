@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quarterdeck.domain.dialects import WIRES, ModelRequest
@@ -220,6 +220,10 @@ def test_the_input_bound_grows_with_bytes_messages_and_images(dialect: str) -> N
             b'{"model":"m","messages":[],"tools":[{"type":"x","type":"function"}]}',
             "field `type` twice",
         ),
+        (
+            b'{"model":"m","messages":[],"tools":[{"type":"x","function":{},"type":"function"}]}',
+            "field `type` twice",
+        ),
     ],
 )
 def test_unusable_bytes_are_invalid_and_say_why(dialect: str, source: bytes, says: str) -> None:
@@ -294,6 +298,7 @@ def objects(draw: st.DrawFn) -> str:
     return draw(SPACES) + "{" + (",".join(written) or draw(SPACES)) + "}" + draw(SPACES)
 
 
+@settings(deadline=None)
 @given(objects())
 def test_repeated_names_are_found_exactly_where_a_strict_parser_finds_them(text: str) -> None:
     levels: list[list[str]] = []
@@ -317,6 +322,7 @@ JSON_VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     options=st.none()
     | st.fixed_dictionaries(

@@ -4,7 +4,7 @@ import itertools
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quarterdeck.domain.dialects.sse import Splitter, data_of
@@ -42,6 +42,7 @@ def test_a_cut_at_every_place_gives_the_same_events_and_loses_no_byte(stream: by
     assert split([bytes([byte]) for byte in stream]) == whole
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from([b"\n", b"\r", b"\r\n", b"data: x", b"a", b":"]), max_size=12),
     st.lists(st.integers(0, 40), max_size=6),
@@ -51,6 +52,7 @@ def test_any_stream_cut_anywhere_gives_the_same_events(pieces: list[bytes], at: 
     assert split(cuts(stream, [min(i, len(stream)) for i in at])) == split([stream])
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([b"\n", b"\r", b"\r\n", b"x", b"data: x"]), max_size=12))
 def test_each_event_ends_with_its_first_blank_line(pieces: list[bytes]) -> None:
     """Checked against a reader that takes one line at a time."""

@@ -228,7 +228,7 @@ def test_a_streamed_message_is_put_together_as_if_it_had_not_been_streamed() -> 
 
 
 def test_the_first_guess_at_the_output_is_no_usage_but_serves_an_estimate() -> None:
-    """A stream that breaks off has said what went in, and one token of output: not what came out."""
+    """A stream that breaks off has said what went in, and only one token of what came out."""
     reader = read(ANTHROPIC, *ANTHROPIC_STREAM[:-2])
     assert reader.usage is None
     assert not reader.finished

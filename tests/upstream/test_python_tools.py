@@ -6,6 +6,7 @@ Every test runs under both event loops, since the server uses one and other prog
 import asyncio
 import ctypes
 import inspect
+import itertools
 import json
 import os
 import signal
@@ -13,7 +14,8 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,23 +39,30 @@ LANDLOCK_VERSION = ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1)
 READS = "def f(path):\n    return open(path, 'rb').read().decode('latin-1')"
 
 
+@asynccontextmanager
+async def opened(home: Path, **changes: Any) -> AsyncIterator[PythonTools]:
+    """Tools of a data folder, closed whatever happens; they leave no process behind."""
+    made = PythonTools(folder=home / "data" / "tools", clock=CLOCK, **changes)
+    try:
+        yield made
+    finally:
+        await made.close()
+    assert processes() == []
+
+
 def under_both_loops(story: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """The test under either event loop, with `tools` that leave no process behind."""
     asked = inspect.signature(story).parameters
 
-    async def whole(folder: Path, given: dict[str, Any]) -> None:
-        made = PythonTools(folder=folder, clock=CLOCK)
-        try:
-            await story(**given, **({"tools": made} if "tools" in asked else {}))
-        finally:
-            await made.close()
-        assert processes() == []
+    async def whole(home: Path, given: dict[str, Any]) -> None:
+        async with opened(home) as tools:
+            await story(**given, **({"tools": tools} if "tools" in asked else {}))
 
     @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
     def test(loop: Callable[[], asyncio.AbstractEventLoop], tmp_path: Path, **given: Any) -> None:
         given |= {"tmp_path": tmp_path} if "tmp_path" in asked else {}
         with asyncio.Runner(loop_factory=loop) as runner:
-            runner.run(whole(tmp_path / "data" / "tools", given))
+            runner.run(whole(tmp_path, given))
 
     names = sorted({"loop", "tmp_path", *asked} - {"tools"})
     parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in names]
@@ -421,11 +430,10 @@ async def test_a_file_that_does_not_load_is_not_an_attempt(
 
 @under_both_loops
 async def test_a_missing_interpreter_is_not_an_attempt(tmp_path: Path) -> None:
-    broken = PythonTools(folder=tmp_path / "data" / "tools", clock=CLOCK, python="/no/such/python")
-    receipt = await broken.call(cleared(tool("def f(): ...")))
+    async with opened(tmp_path, python="/no/such/python") as broken:
+        receipt = await broken.call(cleared(tool("def f(): ...")))
     assert receipt.status == "not_attempted"
     assert "could not be started" in receipt.detail["error"]
-    await broken.close()
 
 
 @under_both_loops
@@ -665,18 +673,16 @@ async def test_a_tool_cannot_open_the_data_folder_or_what_is_declared_private(
     for path in hidden:
         path.write_text("for the server only")
     (elsewhere / "notes").write_text("for everyone")
-    fenced = PythonTools(folder=data / "tools", clock=CLOCK, private=(elsewhere / "second.key",))
     reads, writes = tool(READS), tool("def f(path):\n    open(path, 'w').close()", "w")
     removes = tool("import os\ndef f(path):\n    os.replace(path, 'taken')", "r")
-    for contract in (reads, writes, removes):
-        for path in hidden:
+    async with opened(tmp_path, private=(elsewhere / "second.key",)) as fenced:
+        for contract, path in itertools.product((reads, writes, removes), hidden):
             receipt = await fenced.call(cleared(contract, {"path": str(path)}))
             is_kept = receipt.status == "failed" and "PermissionError" in receipt.detail["error"]
             assert is_kept or LANDLOCK_VERSION < 1, receipt
-    public = {"path": str(elsewhere / "notes")}
-    assert value(await fenced.call(cleared(reads, public))) == "for everyone"
+        public = {"path": str(elsewhere / "notes")}
+        assert value(await fenced.call(cleared(reads, public))) == "for everyone"
     assert LANDLOCK_VERSION < 1 or [p.read_text() for p in hidden] == ["for the server only"] * 3
-    await fenced.close()
 
 
 @under_both_loops
@@ -736,14 +742,13 @@ async def test_a_process_keeps_its_state_and_another_digest_has_another_process(
 async def test_an_idle_process_leaves_by_itself_and_closes_what_it_has_open(
     tmp_path: Path,
 ) -> None:
-    brief = PythonTools(folder=tmp_path / "data" / "tools", clock=CLOCK, idle_seconds=0.2)
     keeps = tool("kept = open('log', 'w')\ndef f():\n    kept.write('called')")
-    assert (await brief.call(cleared(keeps))).status == "done"
-    assert len(processes()) == 1
-    await soon(lambda: processes() == [])
-    assert (tmp_path / "data" / "tools" / "f" / "log").read_text() == "called"
-    assert (await brief.call(cleared(keeps))).status == "done"
-    await brief.close()
+    async with opened(tmp_path, idle_seconds=0.2) as brief:
+        for _ in range(2):
+            assert (await brief.call(cleared(keeps))).status == "done"
+            assert len(processes()) == 1
+            await soon(lambda: processes() == [])
+            assert (brief.folder / "f" / "log").read_text() == "called"
 
 
 @under_both_loops

@@ -62,7 +62,7 @@ def admit(tx: Transaction, draft: Draft) -> Cleared | Refused | Held | Suggested
     if earlier := _asked_before(tx, draft):
         return Earlier(row=earlier)
     present = labelling.parse(row["labels"])
-    action = replace(draft.action, labels=draft.action.labels | draft.prepared.labels | present)
+    action = _labelled(draft.action, draft.prepared.labels | present)
     current = _standing(tx, row, draft.noticed)
     verdict = strictest(draft.ruling.verdict, stages.freeze_verdict(action, current))
     reserved = _reserve(tx, draft, verdict)
@@ -73,6 +73,11 @@ def admit(tx: Transaction, draft: Draft) -> Cleared | Refused | Held | Suggested
     if stages.renews_credential(row, tx.now):
         runs.renew_credential(tx, action.run, row["deadline"])
     return admission
+
+
+def _labelled(action: Action, labels: Labels) -> Action:
+    """The action with what its content and its run are labelled."""
+    return action if labels <= action.labels else replace(action, labels=action.labels | labels)
 
 
 def _standing(tx: Transaction, row: Row, noticed: standing.Standing) -> standing.Standing:

@@ -62,6 +62,7 @@ class Watch:
     """The standing this process has noticed; a loop keeps it fresh, no admission rests on it."""
 
     noticed: Standing = Standing(incarnation="", epoch=0, fleet_version=None, frozen=frozenset())
+    disk_low: bool = False
 
     @property
     def epoch(self) -> int:
@@ -83,7 +84,7 @@ class Checkpoint:
     process: str
     spool: Spool
     watch: Watch = field(default_factory=Watch)
-    _identities: "OrderedDict[bytes, RunIdentity]" = field(default_factory=OrderedDict)
+    _identities: "OrderedDict[str, RunIdentity]" = field(default_factory=OrderedDict, repr=False)
     _run_keys: "OrderedDict[RunId, SealingKey]" = field(default_factory=OrderedDict)
 
     async def carry_out(self, proposal: Proposal, effect: Effect) -> Outcome:
@@ -96,6 +97,11 @@ class Checkpoint:
 
     async def admit(self, proposal: Proposal) -> Admission:
         """Decide a proposal and commit the decision; a Cleared comes back only after the commit."""
+        if self.watch.disk_low:
+            raise Unavailable(
+                "the disk is nearly full: what was begun is settled, nothing new is admitted",
+                hint="make room where the data folder is, see `quarterdeck doctor`; then try again",
+            )
         identity = await self.identify(proposal.credential)
         binding = await self.bindings.of(identity.revision)
         now = self.clock.micros()
@@ -140,6 +146,7 @@ class Checkpoint:
         """Charge what the effect used and commit its outcome; a tool's result leaves only after."""
         action = cleared.action
         used = _used(cleared, receipt)
+        nonces = self.dice.bytes(2 * NONCE_BYTES)
         prepared = await self._prepared_answer(action, receipt)
         settlement = Settlement(
             action=action,
@@ -149,7 +156,7 @@ class Checkpoint:
             prepared=prepared,
             labels=_result_labels(cleared) | (prepared.labels if prepared else labelling.NONE),
             sealed_answer=await self._sealed_answer(action, receipt),
-            nonces=(self.dice.bytes(NONCE_BYTES), self.dice.bytes(NONCE_BYTES)),
+            nonces=(nonces[:NONCE_BYTES], nonces[NONCE_BYTES:]),
         )
         try:
             overrun = await self.commit_settlement(settlement)
@@ -174,17 +181,17 @@ class Checkpoint:
 
     async def identify(self, credential: str) -> RunIdentity:
         """Whose run this is. Whether the credential still lives is asked again in the admission."""
-        digest = credential_hash(credential)
-        known = self._identities.get(digest)
+        known = self._identities.get(credential)
         if known is not None:
             return known
+        digest = credential_hash(credential)
         found = await self.db.read(lambda tx: runs.find_identity(tx, digest))
         if found is None:
             raise Unidentified(
                 stages.UNKNOWN_CREDENTIAL,
                 hint="start a run with `quarterdeck runs start` and use its credential",
             )
-        self._identities[digest] = found
+        self._identities[credential] = found
         if len(self._identities) > IDENTITIES_KNOWN_MAX:
             self._identities.popitem(last=False)
         return found

@@ -51,7 +51,8 @@ def restore(
 ) -> None:
     """Put a backup in place of the database.
 
-    What was outstanding when it was made is void, and the ledger says so. No server may be running on the data folder. The database that is replaced is kept.
+    What was outstanding when it was made is void, and the ledger says so. No server may be running
+    on the data folder. The database that is replaced is kept.
     """
     import asyncio
 

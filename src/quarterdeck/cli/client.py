@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CONNECT_SECONDS: Final = 5
 ANSWER_SECONDS: Final = 60
-LOCK_WAIT_SECONDS: Final = 10  # another command, or a server that is starting
-LOCK_POLL_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +128,7 @@ async def connect(settings: Settings) -> AsyncIterator[Api]:
             yield api
         return
     with contextlib.ExitStack() as holding:
-        server = await _hold_or_find(settings.folder, holding)
+        server = _hold_or_find(settings.folder, holding)
         if server is None:
             # Only now: whoever talks to a server need not load what makes one.
             from quarterdeck.cli import local
@@ -142,21 +140,15 @@ async def connect(settings: Settings) -> AsyncIterator[Api]:
         yield api
 
 
-async def _hold_or_find(folder: Path, holding: contextlib.ExitStack) -> Server | None:
-    """Hold the data folder, or find the server that does; another command is waited for."""
-    waited = 0.0
-    while True:
-        try:
-            holding.enter_context(held(folder))
-        except Held as error:
-            if error.server is not None:
-                return error.server
-            if waited >= LOCK_WAIT_SECONDS:
-                raise Unavailable(error.message, hint=error.hint) from error
-        else:
-            return None
-        await asyncio.sleep(LOCK_POLL_SECONDS)
-        waited += LOCK_POLL_SECONDS
+def _hold_or_find(folder: Path, holding: contextlib.ExitStack) -> Server | None:
+    """Hold the data folder, or find the server that does."""
+    try:
+        holding.enter_context(held(folder))
+    except Held as error:
+        if error.server is None:
+            raise Unavailable(error.message, hint=error.hint) from error
+        return error.server
+    return None
 
 
 @asynccontextmanager

@@ -27,15 +27,13 @@ def add_to(app: typer.Typer) -> None:
 def execute(
     given: Given,
     agent: Annotated[str, typer.Argument(metavar="AGENT", help="Whom it runs as.")],
-    program: Annotated[
-        list[str], typer.Argument(metavar="-- COMMAND...", help="The command and its arguments.")
-    ],
+    program: Annotated[list[str], typer.Argument(metavar="COMMAND", help="The command, after --.")],
     input: Input = "{}",
 ) -> None:
     """Run a command as a governed agent.
 
-    It gets a run of its own, which ends with it. Its environment names our base URLs and the run's credential, so that its model calls pass the
-    checkpoint. The exit status is the command's.
+    It gets a run of its own, which ends with it. Its environment names our base URLs and the run's
+    credential, so that its model calls pass the checkpoint. The exit status is the command's.
     """
     from quarterdeck.cli.client import ask
 

@@ -28,7 +28,7 @@ class Checked:
         return {"files": {path: base64.b64encode(b).decode() for path, b in self.files.items()}}
 
 
-Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The fleet folder.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The fleet folder.")]
 
 
 def add_to(app: typer.Typer) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -19,6 +20,8 @@ from quarterdeck.domain.errors import Conflict, Unavailable
 
 LOCK_FILE: Final = "lock"
 SERVER_FILE: Final = "server.json"
+WAIT_SECONDS: Final = 10  # for another command, or a server that is starting or stopping
+POLL_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +51,7 @@ class Held(Conflict):
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold the data folder; raises `Held` at once if another process does."""
+    """Hold the data folder. A server that has it raises `Held` at once; a command is waited for."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -58,16 +61,27 @@ def held(folder: Path) -> Iterator[None]:
             hint="name one that you can write to with --data",
         ) from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise Held(folder, find_server(folder)) from error
-    try:
+        _lock(descriptor, folder)
         withdraw(folder)
-        yield
+        try:
+            yield
+        finally:
+            withdraw(folder)
     finally:
-        withdraw(folder)
         os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    for _ in range(round(WAIT_SECONDS / POLL_SECONDS)):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if (server := find_server(folder)) is not None:
+                raise Held(folder, server) from error
+        else:
+            return
+        time.sleep(POLL_SECONDS)
+    raise Held(folder, None)
 
 
 def announce(folder: Path, server: Server) -> None:

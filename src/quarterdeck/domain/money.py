@@ -31,7 +31,14 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
     def as_json(self) -> dict[str, int]:
         """The buckets that are not empty, by name."""
-        return {name: v for name in self.__struct_fields__ if (v := getattr(self, name))}
+        found = {
+            "input": self.input,
+            "cache_read": self.cache_read,
+            "cache_write": self.cache_write,
+            "output": self.output,
+            "reasoning": self.reasoning,
+        }
+        return {name: tokens for name, tokens in found.items() if tokens}
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):

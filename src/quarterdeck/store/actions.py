@@ -1,6 +1,7 @@
 """Rows of the action journal: slim, one per action; bodies live in payloads."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -73,6 +74,7 @@ SETTLED: Final = (
 )
 
 
+@lru_cache(maxsize=4096)
 def reasons_json(verdict: Verdict) -> str:
     """The rules of a verdict, as stored."""
     return orjson.dumps([[r.rule, r.because] for r in verdict.reasons]).decode()

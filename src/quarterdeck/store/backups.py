@@ -38,6 +38,11 @@ def copy(source: Path, target: Path) -> None:
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError as error:
         raise Conflict(f"`{target}` is there already", hint="name a file that is not") from error
+    except OSError as error:
+        raise Unavailable(
+            f"`{target}` cannot be written: {error.strerror}",
+            hint="check that its folder exists and is writable",
+        ) from error
     try:
         with _explained(target), closing(sqlite3.connect(target)) as made:
             with closing(sqlite3.connect(source)) as read:
@@ -82,7 +87,7 @@ def close_file(path: Path) -> None:
             only.execute("pragma locking_mode=exclusive")
             only.execute("begin exclusive")
             only.execute("commit")
-            only.execute("pragma journal_mode=delete")
+            only.execute("pragma wal_checkpoint(truncate)")
     except sqlite3.OperationalError as error:
         raise Conflict(
             f"the database `{path}` is in use: {error}",

@@ -83,6 +83,7 @@ class PostgresqlWrites(_Statements):
     def __init__(self, url: str, chain: Chain, attempt: Callable[[], str]) -> None:
         self._name = f"quarterdeck {chain.writer}"[:NAME_BYTES_MAX]
         super().__init__(connect(url, self._name))
+        self._session = self.connection.info.backend_pid
         self.url = url
         self.chain = chain
         self._attempt = attempt
@@ -122,9 +123,14 @@ class PostgresqlWrites(_Statements):
         except psycopg.Error as error:
             raise self._lost(error) from error
 
+    def _connect(self) -> None:
+        self.connection.close()
+        self.connection = connect(self.url, self._name)
+        self._session = self.connection.info.backend_pid
+
     def _open(self) -> None:
         if self.connection.closed or self.connection.broken:
-            self.connection = connect(self.url, self._name)
+            self._connect()
         self._attempt_id = self._attempt()
         self.connection.execute("begin")
         begun = self.connection.execute(
@@ -178,12 +184,10 @@ class PostgresqlWrites(_Statements):
 
     def _committed_after_all(self, error: psycopg.Error) -> bool:
         """Ask on a new connection. The old session may still be on its way to the commit."""
-        session = self.connection.info.backend_pid
-        until = time.monotonic() + LOOK_UP_SECONDS
+        session, until = self._session, time.monotonic() + LOOK_UP_SECONDS
         while True:
             try:
-                self.connection.close()
-                self.connection = connect(self.url, self._name)
+                self._connect()
                 self.connection.execute(f"set lock_timeout = '{LINGER_SECONDS}s'")
                 claimed = self.connection.execute(_CLAIM_ATTEMPT, (self._attempt_id,)).rowcount
                 self.connection.execute("reset lock_timeout")

@@ -152,9 +152,11 @@ def list_page(tx: Reading, filters: Mapping[str, Any], before: str, rows: int) -
 def totals(tx: Reading, run: str) -> Row:
     """How many actions a run has, what they cost, how many were refused or are in doubt."""
     row = tx.row(
-        "select count(*) as actions, coalesce(sum(cost_nanousd), 0) as cost_nanousd,"
-        " sum(case when state = 'refused' then 1 else 0 end) as refused,"
-        " sum(case when state in ('begun', 'in_doubt') then 1 else 0 end) as open"
+        "select count(*) as actions,"
+        " cast(coalesce(sum(cost_nanousd), 0) as bigint) as cost_nanousd,"
+        " count(case when state = 'refused' then 1 end) as refused,"
+        " count(case when state in ('begun', 'in_doubt') then 1 end) as open,"
+        " count(case when state = 'in_doubt' then 1 end) as in_doubt"
         " from actions where run = :run",
         {"run": run},
     )

@@ -5,6 +5,12 @@ from typing import Final
 from quarterdeck.store.database import Reading, Row
 
 GROUPS: Final = ("day", "team", "agent", "kind", "target")
+_COUNTED: Final = (
+    "actions", "failed", "refused", "cost_nanousd", "input", "cache_read", "cache_write", "output",
+    "reasoning",
+)  # fmt: skip
+# PostgreSQL sums integers into decimals; money stays an integer.
+_SUMS: Final = ", ".join(f"cast(sum({name}) as bigint) as {name}" for name in _COUNTED)
 
 
 def summed(tx: Reading, groups: tuple[str, ...], since: str, until: str) -> list[Row]:
@@ -15,10 +21,7 @@ def summed(tx: Reading, groups: tuple[str, ...], since: str, until: str) -> list
     group = f" group by {by} order by {by}" if by else ""
     return list(
         tx.rows(
-            f"select {select}sum(actions) as actions, sum(failed) as failed,"  # noqa: S608  checked
-            " sum(refused) as refused, sum(cost_nanousd) as cost_nanousd, sum(input) as input,"
-            " sum(cache_read) as cache_read, sum(cache_write) as cache_write,"
-            " sum(output) as output, sum(reasoning) as reasoning"
+            f"select {select}{_SUMS}"  # noqa: S608  columns of the table, checked above
             f" from tallies where day >= :since and day <= :until{group}",
             {"since": since, "until": until},
         )

@@ -248,8 +248,7 @@ def run_group(connection: WriteConnection, group: Sequence[_Job], *, tries: int 
     touches = sorted({row for job in group for row in job.touches})
     try:
         connection.begin(touches)
-        for job in group:
-            _run_job(connection, chain, job)
+        _run_all(connection, group)
         connection.commit()
     except Deadlocked as error:
         _forget(connection, chain, before)
@@ -264,6 +263,29 @@ def run_group(connection: WriteConnection, group: Sequence[_Job], *, tries: int 
         _fail(group, error)
 
 
+def _run_all(connection: WriteConnection, group: Sequence[_Job]) -> None:
+    if len(group) == 1:
+        _run_alone(connection, group[0])
+        return
+    for job in group:
+        _run_job(connection, connection.chain, job)
+
+
+def _run_alone(connection: WriteConnection, job: _Job) -> None:
+    """A group of one needs no savepoint: what it did is kept or rolled back as a whole."""
+    chain = connection.chain
+    before = (chain.number, chain.previous)
+    try:
+        job.result = job.fn(connection)
+    except GroupLost:
+        raise
+    except BaseException as error:  # noqa: BLE001  carried to the caller
+        connection.abandon()
+        connection.begin(())
+        chain.number, chain.previous = before
+        job.error = connection.explained(error)
+
+
 def _run_job(connection: WriteConnection, chain: Chain, job: _Job) -> None:
     connection.savepoint()
     before = (chain.number, chain.previous)
@@ -272,7 +294,10 @@ def _run_job(connection: WriteConnection, chain: Chain, job: _Job) -> None:
     except GroupLost:
         raise
     except BaseException as error:  # noqa: BLE001  carried to the caller; the group goes on
-        connection.undo()
+        try:
+            connection.undo()
+        except GroupLost as lost:
+            raise lost from error  # what took the transaction with it is worth more words
         chain.number, chain.previous = before
         job.error = connection.explained(error)
     else:

@@ -100,7 +100,7 @@ class _Message(msgspec.Struct, gc=False):
 
 
 class _Choice(msgspec.Struct, gc=False):
-    message: _Message
+    message: _Message | None = None  # Azure leaves it out where its content filter spoke
 
 
 class _Answer(msgspec.Struct, gc=False):
@@ -108,7 +108,7 @@ class _Answer(msgspec.Struct, gc=False):
 
 
 class _RawChoice(msgspec.Struct, gc=False):
-    message: dict[str, msgspec.Raw]
+    message: dict[str, msgspec.Raw] | None = None
 
 
 class _RawAnswer(msgspec.Struct, gc=False):
@@ -165,7 +165,7 @@ def message_of(answer: bytes) -> bytes:
         choices = _RAW_ANSWER.decode(answer).choices
     except UNREADABLE as error:
         refuse_answer("a chat completion", error)
-    message = choices[0].message if choices else {}
+    message = (choices[0].message if choices else None) or {}
     kept: dict[str, Any] = {"role": "assistant", "content": None}
     kept |= {name: message[name] for name in _RESENT if not is_null(message.get(name))}
     return msgspec.json.encode(kept)
@@ -193,7 +193,7 @@ def _message(answer: bytes) -> _Message:
         choices = _ANSWER.decode(answer).choices
     except UNREADABLE as error:
         refuse_answer("a chat completion", error)
-    return choices[0].message if choices else _Message()
+    return (choices[0].message if choices else None) or _Message()
 
 
 def _written(turn: Turn) -> Any:

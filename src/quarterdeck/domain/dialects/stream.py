@@ -6,13 +6,16 @@ figure is right at any time. What is kept for the record is bounded; what is cou
 
 from typing import Final, Protocol
 
+import msgspec
 from msgspec.structs import replace
 
+from quarterdeck.domain.dialects.request import UNREADABLE
 from quarterdeck.domain.dialects.sse import Splitter, data_of
 from quarterdeck.domain.limits import ANSWER_BYTES_MAX
 from quarterdeck.domain.money import Usage
 
 BATCH_BYTES: Final = 64 * 1024
+_JSON: Final = msgspec.json.Decoder(msgspec.Raw)
 
 
 class StreamReader(Protocol):
@@ -73,10 +76,11 @@ class LazyEvents:
     def close(self) -> None:
         """No more will come: an event that lacks only its blank line counts."""
         self._catch_up()
-        if rest := self._splitter.rest:
+        data = data_of(self._splitter.rest)
+        # What broke off inside its data says nothing: its bytes are mostly envelope.
+        if data and _is_whole(data):
             self._splitter = Splitter()
-            if data := data_of(rest):
-                self._take(data)
+            self._take(data)
 
     def _catch_up(self) -> None:
         if not self._chunks:
@@ -103,6 +107,14 @@ class LazyEvents:
     def _lose(self, count: int) -> None:
         """Bytes that cannot be read as events any more."""
         raise NotImplementedError
+
+
+def _is_whole(data: bytes) -> bool:
+    try:
+        _JSON.decode(data)
+    except UNREADABLE:
+        return data == b"[DONE]"
+    return True
 
 
 def at_least(usage: Usage | None, output_bytes: int) -> Usage | None:

@@ -121,7 +121,7 @@ create table actions (
   detail text,
   request text,
   response text
-);
+){by_key};
 create index actions_by_run on actions (run, id);
 create unique index actions_by_key on actions (run, idempotency_key)
   where idempotency_key is not null and state not in ('refused', 'held', 'not_attempted');

@@ -1,0 +1,13 @@
+"""`make bench`: everything, or `make bench ARGS="gateway store"`."""
+
+import sys
+
+from benchmarks import command, gateway, seeds, store
+
+PARTS = {"command": command.run, "gateway": gateway.run, "store": store.run, "seeds": seeds.run}
+
+chosen = sys.argv[1:] or list(PARTS)
+for name in chosen:
+    if name not in PARTS:
+        sys.exit(f"no benchmark `{name}`; there are: {', '.join(PARTS)}")
+    PARTS[name]()
