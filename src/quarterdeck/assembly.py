@@ -152,25 +152,18 @@ def _build(
     session: aiohttp.ClientSession,
     cookie_key: bytes,
 ) -> House:
-    clock, dice, ids = SystemClock(), SystemDice(), TimeSortedIds()
+    clock, dice = SystemClock(), SystemDice()
     keyring = Keyring(db, master, dice, {})
     bindings = Bindings(db)
-    checkpoint = Checkpoint(
-        db=db,
-        bindings=bindings,
-        recorder=Recorder(keyring),
-        keyring=keyring,
-        clock=clock,
-        ids=ids,
-        dice=dice,
-        process=process.id,
-        spool=Spool(settings.folder / "spool", master),
-    )
+    checkpoint = _checkpoint(settings, process, db, keyring, bindings)
     settling = Settling(checkpoint)
     credentials = Credentials(db=db, master=master, clock=clock, environment=settings.secrets)
     client = ModelClient(session, credentials, checkpoint.is_current)
     tools = ToolCalls(
-        PythonTools(folder=settings.folder / "tools", clock=clock), checkpoint.is_current
+        PythonTools(
+            folder=settings.folder / "tools", clock=clock, private=(settings.master_key_file,)
+        ),
+        checkpoint.is_current,
     )
     openai, anthropic = (
         ModelGateway(
@@ -205,6 +198,22 @@ def _build(
         local_user=getpass.getuser(),
         openai=openai,
         anthropic=anthropic,
+    )
+
+
+def _checkpoint(
+    settings: Settings, process: Process, db: Database, keyring: Keyring, bindings: Bindings
+) -> Checkpoint:
+    return Checkpoint(
+        db=db,
+        bindings=bindings,
+        recorder=Recorder(keyring),
+        keyring=keyring,
+        clock=SystemClock(),
+        ids=TimeSortedIds(),
+        dice=SystemDice(),
+        process=process.id,
+        spool=Spool(settings.folder / "spool", keyring.master),
     )
 
 

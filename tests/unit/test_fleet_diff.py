@@ -169,8 +169,8 @@ NEW_REVISION = (
         (
             "fleet.yaml",
             "    dialect: openai",
-            "    allow: [web_search]\n    dialect: openai",
-            ["vendor `standin` changed: allows `web_search`", NEW_REVISION],
+            "    allow: [web-search]\n    dialect: openai",
+            ["vendor `standin` changed: allows `web-search`", NEW_REVISION],
         ),
         ("fleet.yaml", "Your Name", "Mara", ["person `me` changed: name `Your Name` → `Mara`"]),
         (

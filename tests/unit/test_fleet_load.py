@@ -567,3 +567,11 @@ def _problems_or_none(files: dict[str, bytes]) -> tuple[Problem, ...] | None:
     except FleetInvalid as refused:
         return refused.problems
     return None
+
+
+def test_an_allowance_nobody_knows_is_named_with_those_there_are() -> None:
+    allowing = edited("fleet.yaml", "dialect: openai", "dialect: openai\n    allow: [websearch]")
+    with pytest.raises(FleetInvalid) as caught:
+        load(allowing)
+    [problem] = caught.value.problems
+    assert "`web-search`" in str(problem)

@@ -69,7 +69,7 @@ SHAPING: dict[str, Callable[[], dict[str, bytes]]] = {
         "fleet.yaml", lambda f: f["vendors"]["standin"].update(base_url="http://127.0.0.1:1/v1")
     ),
     "what the vendor may do": lambda: edited(
-        "fleet.yaml", lambda f: f["vendors"]["standin"].update(allow=["web_search"])
+        "fleet.yaml", lambda f: f["vendors"]["standin"].update(allow=["web-search"])
     ),
     "the prompt": lambda: {PROMPT: FOLDER[PROMPT] + b"Be brief.\n"},
     "a tool lost": lambda: edited(AGENT, lambda a: a["tools"].remove("escalate")),

@@ -207,7 +207,10 @@ class Checkpoint:
             action.kind == "tool" or action.idempotency_key is not None
         ):
             return None
-        key = await self._run_key(action.run, action.team)
+        try:
+            key = await self._run_key(action.run, action.team)
+        except Unavailable:
+            key = None  # that it took place matters more than being asked for its answer again
         if key is None:
             return None
         body = orjson.dumps({"result": receipt.result.decode("latin-1"), "detail": receipt.detail})

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from quarterdeck.domain.dialects.refusals import ALLOWANCES
 from quarterdeck.domain.fleets import Model, Vendor
 from quarterdeck.domain.ids import VendorName
 from quarterdeck.domain.money import Price
@@ -31,6 +32,9 @@ RESERVED_PARAMETERS: Final = frozenset(
 
 def vendors(folder: Folder, fleet: Sheet[FleetEntry]) -> dict[VendorName, Vendor]:
     """The vendors, each with the price of every model that is stated or used."""
+    for name, vendor in fleet.entry.vendors.items():
+        for number, allowed in enumerate(vendor.allow):
+            fleet.knows(("vendors", name, "allow", number), "allowance", allowed, ALLOWANCES)
     tables = {
         name: {model: prices.stated(price) for model, price in vendor.prices.items()}
         for name, vendor in fleet.entry.vendors.items()

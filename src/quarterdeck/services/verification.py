@@ -2,7 +2,7 @@
 
 It knows what an export cannot show: stored hashes, roots and tiles, leaves no head covers yet, and
 the rows of actions that leaves commit to. Memory: one leaf per writer, one hash per tree level.
-Deliberately absent: trust in nobody. That is the offline verifier's (verifier.py).
+Deliberately absent: doubt about this database's own key and code. The offline verifier has that.
 """
 
 from collections.abc import Mapping

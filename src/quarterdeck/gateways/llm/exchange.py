@@ -112,9 +112,8 @@ class _Call:
         answer: Answer | None = None
         try:
             asked = self.gateway.clock.monotonic()
-            answer = await self.gateway.client.open(
-                cleared, headers.to_vendor(self.scope["headers"])
-            )
+            sent = headers.to_vendor(self.scope["headers"], compressible=not request.withhold_usage)
+            answer = await self.gateway.client.open(cleared, sent)
             self.waited = self.gateway.clock.monotonic() - asked
             meter = self._meter(answer, request)
             await self._pass_on(cleared, answer, request, meter)

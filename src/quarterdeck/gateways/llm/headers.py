@@ -35,14 +35,16 @@ _ANSWER: Final = frozenset(
 _ANSWER_PREFIXES: Final = ("x-ratelimit-", "anthropic-ratelimit-")
 
 
-def to_vendor(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    """The client's headers that a vendor may see."""
+def to_vendor(
+    headers: Iterable[tuple[bytes, bytes]], *, compressible: bool
+) -> list[tuple[str, str]]:
+    """The client's headers that a vendor may see; no compression where events must be told apart."""
     passed: list[tuple[str, str]] = []
     encodings = "identity"
     for name, value in headers:
         if name in _REQUEST or name.startswith(_REQUEST_PREFIXES):
             passed.append((name.decode("latin-1"), value.decode("latin-1")))
-        elif name == b"accept-encoding":
+        elif name == b"accept-encoding" and compressible:
             encodings = _encodings(value.decode("latin-1"))
     passed.append(("accept-encoding", encodings))
     return passed

@@ -4,6 +4,8 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
 from quarterdeck.checkpoint.estimate import estimated_usage
 from quarterdeck.domain.actions import Content, Receipt, Tokens
 from quarterdeck.domain.dialects import Wire
@@ -80,7 +82,8 @@ class Meter:
         """What a broken stream had reported before it broke; else bytes taken for tokens."""
         so_far = None if self._reader is None else self._reader.usage_so_far
         if so_far is not None:
-            return so_far
+            # It may take bytes for tokens: no more of them than the caller's cap let through.
+            return replace(so_far, output=min(so_far.output, tokens.output_max))
         generated = self._bytes if self._reader is None else self._reader.output_bytes
         return estimated_usage(tokens, answer_bytes=generated)
 
