@@ -83,14 +83,15 @@ class Server:
 @contextlib.contextmanager
 def up(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Server]:
     """A server on any free port, stopped at the end."""
-    process = subprocess.Popen(
-        [QUARTERDECK, "up", "--json", "--port", "0", *arguments],
-        cwd=folder,
-        env=environment(**(env or {})),
-        stdout=subprocess.PIPE,
-        stderr=(folder / "up.log").open("w"),
-        text=True,
-    )
+    with (folder / "up.log").open("w") as log:
+        process = subprocess.Popen(
+            [QUARTERDECK, "up", "--json", "--port", "0", *arguments],
+            cwd=folder,
+            env=environment(**(env or {})),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
     assert process.stdout is not None
     try:
         text = ""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import psycopg
 from tests.fleets import files
 
 from quarterdeck.checkpoint.bindings import Bindings
@@ -59,7 +58,6 @@ class Place:
     url: str | None
     opened: list[Database] = field(default_factory=list)
     raws: list[Raw] = field(default_factory=list)
-    attempts: int = 0
 
     @property
     def path(self) -> Path:
@@ -228,8 +226,3 @@ def ended_sessions(raw: Raw) -> Sequence[dict[str, Any]]:
         "select pg_terminate_backend(pid) from pg_stat_activity"
         " where datname = current_database() and pid <> pg_backend_pid()"
     )
-
-
-def is_away(error: BaseException) -> bool:
-    """Whether an error says that the server is away."""
-    return isinstance(error, psycopg.OperationalError)

@@ -160,9 +160,9 @@ async def soon(is_so: Callable[[], bool]) -> None:
 
 def wait_until(is_so: Callable[[], bool]) -> None:
     """Wait, without an event loop, until a fact holds."""
-    deadline = time.monotonic() + 20
+    until = time.monotonic() + 20
     while not is_so():
-        assert time.monotonic() < deadline, "it never came to be"
+        assert time.monotonic() < until, "it never came to be"
         time.sleep(0.01)
 
 
@@ -185,8 +185,7 @@ async def test_a_call_returns_what_the_function_returned(tools: PythonTools) -> 
     receipt = await tools.call(cleared(adds, {"a": 1}))
     assert value(receipt) == {"sum": 3, "words": "größer ✓"}
     assert receipt.content.rest == receipt.result
-    assert receipt.cost_nanousd == 7
-    assert receipt.detail == {}
+    assert (receipt.cost_nanousd, receipt.detail) == (7, {})
 
 
 @under_both_loops
@@ -392,9 +391,7 @@ async def test_open_files_and_file_sizes_are_bounded(tools: PythonTools) -> None
 
 
 @under_both_loops
-async def test_results_at_the_edge_of_what_parsers_hold_do_not_break_a_call(
-    tools: PythonTools,
-) -> None:
+async def test_results_at_the_edge_of_parsers_do_not_break_a_call(tools: PythonTools) -> None:
     big = tool("def f(n):\n    return 10 ** n", results={"type": "integer"})
     got = [(await tools.call(cleared(big, {"n": n}))).status for n in (18, 30, 400, 9_000, 2)]
     assert got == ["done", "done", "failed", "failed", "done"]
@@ -739,9 +736,7 @@ async def test_a_process_keeps_its_state_and_another_digest_has_another_process(
 
 
 @under_both_loops
-async def test_an_idle_process_leaves_by_itself_and_closes_what_it_has_open(
-    tmp_path: Path,
-) -> None:
+async def test_an_idle_process_leaves_and_closes_what_it_has_open(tmp_path: Path) -> None:
     keeps = tool("kept = open('log', 'w')\ndef f():\n    kept.write('called')")
     async with opened(tmp_path, idle_seconds=0.2) as brief:
         for _ in range(2):
@@ -773,15 +768,13 @@ async def test_close_leaves_no_process_and_nothing_begins_after_it(tools: Python
 
 
 @under_both_loops
-async def test_close_during_a_start_leaves_no_process(tools: PythonTools) -> None:
+async def test_close_during_a_start_leaves_no_process(tmp_path: Path) -> None:
     slow = tool("import time\ntime.sleep(60)\ndef f(): ...")
     for wait in (0.0, 0.3):
-        tools = PythonTools(folder=tools.folder, clock=CLOCK)
-        call = asyncio.create_task(tools.call(cleared(slow)))
-        await asyncio.sleep(wait)
-        await tools.close()
+        async with opened(tmp_path) as tools:
+            call = asyncio.create_task(tools.call(cleared(slow)))
+            await asyncio.sleep(wait)
         assert (await call).status == "not_attempted"
-        assert processes() == []
 
 
 @pytest.mark.parametrize("body", ["while True: pass", "time.sleep(60)"])
@@ -797,9 +790,11 @@ def test_the_death_of_the_server_ends_its_tools(tmp_path: Path, body: str) -> No
         """
     server = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)])
     note = tmp_path / "data" / "tools" / "f" / "pid"
-    wait_until(lambda: note.exists() and note.read_text() != "")
-    pid = int(note.read_text())
-    assert is_alive(pid)
-    server.kill()
-    server.wait()
+    try:
+        wait_until(lambda: note.exists() and note.read_text() != "")
+        pid = int(note.read_text())
+        assert is_alive(pid)
+    finally:
+        server.kill()
+        server.wait()
     wait_until(lambda: not is_alive(pid))

@@ -42,14 +42,14 @@ from quarterdeck.domain.errors import Conflict, LimitExceeded, Unavailable, Unid
 from quarterdeck.domain.fleets import Cap, Tool
 from quarterdeck.domain.ids import ActionId, AgentName, BudgetId, RevisionHash, RunId, TeamName
 from quarterdeck.domain.labels import Label
-from quarterdeck.domain.ledger import NONCE_BYTES
+from quarterdeck.domain.ledger import NONCE_BYTES, Entry
 from quarterdeck.domain.limits import EFFECT_SECONDS_MAX
 from quarterdeck.domain.runs import RunIdentity
 from quarterdeck.domain.verdicts import strictest
 from quarterdeck.keys import SealingKey, credential_hash
 from quarterdeck.sources import Clock, Dice, Ids, datetime_of, day_of
-from quarterdeck.store import runs, sealed
-from quarterdeck.store.database import Database, Row
+from quarterdeck.store import actions, ledger, runs, sealed
+from quarterdeck.store.database import Database, Row, Transaction
 from quarterdeck.store.keys import Keyring
 from quarterdeck.store.standing import Standing
 
@@ -93,7 +93,10 @@ class Checkpoint:
         if not isinstance(admission, Cleared):
             return admission
         receipt = await execute(effect, admission)
-        return receipt if isinstance(receipt, InDoubt) else await self.settle(admission, receipt)
+        if isinstance(receipt, InDoubt):
+            await self.doubt(receipt.action.id, self.process, because="timeout")
+            return receipt
+        return await self.settle(admission, receipt)
 
     async def admit(self, proposal: Proposal) -> Admission:
         """Decide a proposal and commit the decision; a Cleared comes back only after the commit."""
@@ -174,6 +177,17 @@ class Checkpoint:
             lambda tx: settlements.settle(tx, settlement),
             touches=tuple(hold.budget for hold in settlement.reservation.holds),
         )
+
+    async def doubt(self, action: ActionId, process: str, *, because: str) -> None:
+        """Say of an action begun by `process` that nobody knows whether it took place."""
+        nonce = self.dice.bytes(NONCE_BYTES)
+
+        def mark(tx: Transaction) -> None:
+            if actions.doubt(tx, action):
+                body = {"action": action, "process": process, "because": because}
+                ledger.append(tx, Entry(kind="doubted", subject=action, body=body), nonce)
+
+        await self.db.write(mark)
 
     def is_current(self, cleared: Cleared) -> bool:
         """Whether an effect may still begin, as far as this process has noticed."""

@@ -18,11 +18,11 @@ from quarterdeck.domain.budgets import Bound
 from quarterdeck.domain.fleets import Tool
 from quarterdeck.domain.ids import ToolName
 from quarterdeck.domain.labels import NONE
-from quarterdeck.domain.ledger import NONCE_BYTES, Entry
+from quarterdeck.domain.ledger import NONCE_BYTES
 from quarterdeck.domain.limits import HOLD_LAPSE_SECONDS
 from quarterdeck.domain.verdicts import allow
-from quarterdeck.store import actions, ledger, standing
-from quarterdeck.store.database import Row, Transaction
+from quarterdeck.store import actions, standing
+from quarterdeck.store.database import Row
 
 Resolution: TypeAlias = Literal["estimate", "retry", "wait"]
 
@@ -35,18 +35,6 @@ def resolve(row: Row, tool: Tool | None, *, now: int) -> Resolution:
         return "retry"
     lapsed = row["proposed_at"] + HOLD_LAPSE_SECONDS * 1_000_000 <= now
     return "estimate" if lapsed else "wait"
-
-
-async def doubt(checkpoint: Checkpoint, row: Row) -> None:
-    """Say of an orphaned action that nobody knows whether it took place."""
-    nonce = checkpoint.dice.bytes(NONCE_BYTES)
-
-    def mark(tx: Transaction) -> None:
-        if actions.doubt(tx, row["id"]):
-            body = {"action": row["id"], "process": row["process"]}
-            ledger.append(tx, Entry(kind="doubted", subject=row["id"], body=body), nonce)
-
-    await checkpoint.db.write(mark)
 
 
 async def conclude_doubt(checkpoint: Checkpoint, row: Row, effect: Effect) -> Resolution:
@@ -98,7 +86,7 @@ async def _retry(checkpoint: Checkpoint, row: Row, effect: Effect) -> None:
     cleared = await reopened(checkpoint, row, arguments)
     receipt = await execute(effect, cleared)
     if isinstance(receipt, InDoubt):
-        await checkpoint.db.write(lambda tx: actions.doubt(tx, row["id"]))
+        await checkpoint.doubt(cleared.action.id, process, because="timeout")
         return
     await checkpoint.settle(cleared, receipt)
 

@@ -48,10 +48,22 @@ def execute(
         status, because = follow(program, started["environment"])
         ended = {"state": "failed" if status else "succeeded", "because": because}
     finally:
-        ask(given, lambda api: api.post(f"/v1/runs/{started['id']}/end", ended))
+        _end(given, started["id"], ended)
     if given.json:
         render.print_json({"id": started["id"], "status": status, **ended})
     raise typer.Exit(status)
+
+
+def _end(given: Given, run: str, ended: dict[str, Any]) -> None:
+    from quarterdeck.cli.client import ask
+    from quarterdeck.cli.failures import ApiFailure
+
+    try:
+        ask(given, lambda api: api.post(f"/v1/runs/{run}/end", ended))
+    except ApiFailure as failure:
+        # Its program may have ended the run by itself; its own word stands.
+        if failure.kind != "conflict":
+            raise
 
 
 def follow(program: list[str], environment: dict[str, str]) -> tuple[int, str]:

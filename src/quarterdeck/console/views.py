@@ -220,6 +220,7 @@ def runs_href(filters: Mapping[str, str], before: str = "") -> str:
 
 
 def badge(word: str, tones: Mapping[str, Tone]) -> Badge:
+    """A word of ours as a badge; one without a tone of its own is calm."""
     return Badge(text=word.replace("_", " "), tone=tones.get(word, "calm"))
 
 

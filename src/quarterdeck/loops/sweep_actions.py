@@ -1,8 +1,9 @@
 """Finds actions whose process died, and concludes those in doubt. Touches nothing of a live process."""
 
 from quarterdeck.checkpoint.checkpoint import Checkpoint
-from quarterdeck.checkpoint.doubt import conclude_doubt, doubt
+from quarterdeck.checkpoint.doubt import conclude_doubt
 from quarterdeck.domain.actions import Effect
+from quarterdeck.domain.ids import ActionId
 from quarterdeck.domain.limits import HOLD_LAPSE_SECONDS
 from quarterdeck.store import actions
 
@@ -15,12 +16,14 @@ async def sweep_actions(checkpoint: Checkpoint, effect: Effect) -> int:
     now = checkpoint.clock.micros()
     silent_since = now - HOLD_LAPSE_SECONDS * 1_000_000
     orphans = await checkpoint.db.read(
-        lambda tx: actions.list_orphaned(tx, now=now, silent_since=silent_since, rows=AT_ONCE)
+        lambda tx: actions.list_orphaned(
+            tx, me=checkpoint.process, now=now, silent_since=silent_since, rows=AT_ONCE
+        )
     )
     for row in orphans:
         # A receipt in the spool knows what happened: there is no doubt about it.
         if row["id"] not in waiting:
-            await doubt(checkpoint, row)
+            await checkpoint.doubt(ActionId(row["id"]), row["process"], because="orphaned")
     doubtful = await checkpoint.db.read(lambda tx: actions.list_in_doubt(tx, AT_ONCE))
     for row in doubtful:
         await conclude_doubt(checkpoint, row, effect)

@@ -206,15 +206,19 @@ def list_of_run(tx: Reading, run: str, after: str, rows: int) -> list[Row]:
     )
 
 
-def list_orphaned(tx: Reading, *, now: int, silent_since: int, rows: int) -> list[Row]:
-    """Begun actions nobody will settle: their process is gone, or their own receipt never came."""
+def list_orphaned(tx: Reading, *, me: str, now: int, silent_since: int, rows: int) -> list[Row]:
+    """Begun actions nobody will settle: their process is gone, or their own receipt never came.
+
+    Whoever asks is alive, however late its lease was renewed: `me` is never gone.
+    """
     return list(
         tx.rows(
             "select a.* from actions a left join processes p on p.id = a.process"
-            " where a.state = 'begun' and (coalesce(p.lease_until, 0) <= :now"
+            " where a.state = 'begun'"
+            " and ((coalesce(p.lease_until, 0) <= :now and a.process <> :me)"
             " or (a.mark = 'cooperative' and a.proposed_at <= :silent_since))"
             " order by a.id limit :rows",
-            {"now": now, "silent_since": silent_since, "rows": rows},
+            {"me": me, "now": now, "silent_since": silent_since, "rows": rows},
         )
     )
 

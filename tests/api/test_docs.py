@@ -1,0 +1,47 @@
+"""The reference names every route, every code and every command there is, and no other."""
+
+import re
+from pathlib import Path
+
+import typer.main
+from tests.api.calling import calling
+
+from quarterdeck.api.errors import STATUS
+from quarterdeck.cli.main import app
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+DATA_PLANE = {("POST", "/v1/actions"), ("POST", "/v1/actions/{id}/receipt")}
+UNLISTED = {("GET", "/v1/openapi.json")}
+OPTIONAL = {("POST", "/v1/sign-in-links")}
+
+
+async def test_the_reference_lists_every_route(tmp_path: Path) -> None:
+    async with calling(tmp_path) as api:
+        paths = (await api.owner.get("/v1/openapi.json")).json()["paths"]
+    served = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    text = (REFERENCE / "api.md").read_text()
+    listed = {(m, p) for m, p in re.findall(r"`(GET|POST|PUT|DELETE) (/v1/[^`\s]+)`", text)}
+    assert listed - DATA_PLANE - UNLISTED == served | OPTIONAL
+
+
+def test_the_reference_lists_every_code() -> None:
+    text = (REFERENCE / "api.md").read_text()
+    for code, status in STATUS.items():
+        assert re.search(rf"\| {status} \| .*`{code}`", text), code
+
+
+def test_the_reference_lists_every_command() -> None:
+    root = typer.main.get_command(app)
+    there = {
+        f"{name} {inner}".strip()
+        for name, one in root.commands.items()  # type: ignore[attr-defined]  # it is a group
+        for inner in getattr(one, "commands", None) or [""]
+    }
+    headings = [
+        line for line in (REFERENCE / "cli.md").read_text().splitlines() if line[:4] == "### "
+    ]
+    listed = set()
+    for heading in headings:
+        for words in re.findall(r"`quarterdeck ([a-z- ]+)", heading):
+            listed.add(words.strip())
+    assert {re.sub(r" -.*", "", words) for words in listed} == there
