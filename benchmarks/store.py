@@ -114,5 +114,3 @@ async def _pair(built: House, credential: str, number: int) -> None:
             usage_source="reported",
         ),
     )
-
-

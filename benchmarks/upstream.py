@@ -1,6 +1,6 @@
 """A raw HTTP server that answers chat calls at once: the upstream every gateway figure is beside.
 
-Not the stand-in: no parsing beyond the request's end, no framework, so that what is measured is ours.
+Not the stand-in: no parsing beyond the request's end and no framework: what is measured is ours.
 """
 
 import asyncio
@@ -11,7 +11,8 @@ import uvloop
 ANSWER = (
     b'{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"bench-1","choices":[{"index":0,'
     b'"message":{"role":"assistant","content":"'
-    + b"All is well with the order. " * 20
+    + b"All is well with the order. "
+    * 20
     + b'"},"finish_reason":"stop"}],"usage":{"prompt_tokens":120,"completion_tokens":90,'
     b'"total_tokens":210}}'
 )
@@ -38,8 +39,8 @@ STREAM = [
 ]
 STREAM.append(
     _chunk(
-        b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"bench-1","choices":[],'
-        b'"usage":{"prompt_tokens":120,"completion_tokens":90,"total_tokens":210}}\n\n'
+        b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"bench-1",'
+        b'"choices":[],"usage":{"prompt_tokens":120,"completion_tokens":90,"total_tokens":210}}\n\n'
     )
 )
 STREAM.append(_chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")

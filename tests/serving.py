@@ -1,4 +1,4 @@
-"""A running Quarterdeck for tests: the real parts, a real socket, an upstream of the test's choice."""
+"""A running Quarterdeck for tests: the real parts, a real socket, an upstream of one's choice."""
 
 import asyncio
 import contextlib

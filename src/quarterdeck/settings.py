@@ -1,4 +1,4 @@
-"""Process settings: environment and flags, read once into one frozen value. Nothing else reads them."""
+"""Process settings: environment and flags, read once into one frozen value, and only here."""
 
 import os
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Final
 
 from quarterdeck.domain.errors import Invalid
 
-SECRET_PREFIX: Final = "QUARTERDECK_SECRET_"
+SECRET_PREFIX: Final = "QUARTERDECK_SECRET_"  # noqa: S105  a name, not a secret
 NAMES: Final = {
     "QUARTERDECK_DATA": "the data folder (default: .quarterdeck)",
     "QUARTERDECK_DATABASE_URL": "a postgresql:// URL; without one, SQLite in the data folder",

@@ -60,7 +60,7 @@ class SystemClock:
 
 
 class _Pool(threading.local):
-    """Random bytes drawn ahead, a page at a time: a system call for each nonce costs more than it."""
+    """Random bytes drawn ahead, a page at a time: a system call costs more than a nonce."""
 
     def __init__(self) -> None:
         self.drawn = b""

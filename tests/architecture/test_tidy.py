@@ -151,7 +151,9 @@ def test_every_suppression_says_why() -> None:
     for path in sorted(SOURCE.rglob("*.py")):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             if "# noqa" in line or "# type: ignore" in line:
-                reason = re.search(r"(noqa: [A-Z0-9, ]+|type: ignore\[[\w,-]+\])\s{1,2}(# )?\S", line)
+                reason = re.search(
+                    r"(noqa: [A-Z0-9, ]+|type: ignore\[[\w,-]+\])\s{1,2}(# )?\S", line
+                )
                 assert reason, f"{path.relative_to(SOURCE)}:{number}: {line.strip()}"
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from quarterdeck.domain.actions import Cleared, Done, Refused
-from quarterdeck.domain.budgets import Budget, Hold, Reservation, Shortfall, charges, reserve
-from quarterdeck.domain.budgets import Bound as Used
-from quarterdeck.domain.ids import BudgetId
-from quarterdeck.services.changes import Changes
 from tests.checkpoint.conftest import OWNER, opened
 from tests.fleets import files
+
+from quarterdeck.domain.actions import Cleared, Done, Refused
+from quarterdeck.domain.budgets import Bound as Used
+from quarterdeck.domain.budgets import Budget, Hold, Reservation, Shortfall, charges, reserve
+from quarterdeck.domain.ids import BudgetId
+from quarterdeck.services.changes import Changes
 
 DAY = BudgetId("agent:a/nanousd/day/2026-11-21")
 
@@ -48,7 +48,11 @@ async def test_a_lowered_cap_closes_an_open_window_and_says_by_how_much(tmp_path
         changes: Changes = bench.house.services.changes
         await changes.apply(OWNER, files(agent_cap="0.002"))
         budget = await bench.budgets()
-        assert (budget["cap"], budget["charged"], budget["overrun"]) == (2_000_000, 4_000_000, 2_000_000)
+        assert (budget["cap"], budget["charged"], budget["overrun"]) == (
+            2_000_000,
+            4_000_000,
+            2_000_000,
+        )
         assert isinstance(await bench.do(bench.tool("look_up", n=9)), Refused)
         await changes.apply(OWNER, files(agent_cap="0.02"))
         assert isinstance(await bench.do(bench.tool("look_up", n=10)), Done)
@@ -83,9 +87,7 @@ def test_reserve_says_yes_exactly_when_there_is_room(
 def test_a_charge_is_what_was_used_and_its_overrun_what_passed_the_hold(
     held: int, used: int
 ) -> None:
-    reservation = Reservation(
-        holds=(Hold(budget=DAY, unit="nanousd", amount=held),), owner="prc_1"
-    )
+    reservation = Reservation(holds=(Hold(budget=DAY, unit="nanousd", amount=held),), owner="prc_1")
     [(hold, amount, overrun)] = charges(reservation, Used(nanousd=used, tokens=0))
     assert (hold.amount, amount, overrun) == (held, used, max(0, used - held))
 

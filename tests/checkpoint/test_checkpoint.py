@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.checkpoint.conftest import OWNER, Bench, opened
+from tests.fleets import files
 
 from quarterdeck.domain.actions import Cleared, Done, Held, InDoubt, Receipt, Refused, Suggested
 from quarterdeck.domain.errors import Conflict, Unidentified
@@ -12,8 +14,6 @@ from quarterdeck.domain.money import Usage
 from quarterdeck.domain.runs import RunOutcome
 from quarterdeck.domain.verdicts import deny
 from quarterdeck.store import runs, standing
-from tests.checkpoint.conftest import OWNER, Bench, opened
-from tests.fleets import files
 
 
 async def test_a_granted_tool_is_carried_out_and_recorded(bench: Bench) -> None:
@@ -51,7 +51,9 @@ async def test_a_privileged_tool_is_held_for_a_person(bench: Bench) -> None:
 
 async def test_an_agent_at_l1_suggests_its_writes(tmp_path: Path) -> None:
     fleet = dict(files())
-    fleet["agents/clerk.yaml"] = fleet["agents/clerk.yaml"].replace(b"autonomy: L2", b"autonomy: L1")
+    fleet["agents/clerk.yaml"] = fleet["agents/clerk.yaml"].replace(
+        b"autonomy: L2", b"autonomy: L1"
+    )
     async with opened(tmp_path, fleet) as bench:
         outcome = await bench.do(bench.tool("pay"))
         assert isinstance(outcome, Suggested)
@@ -182,7 +184,7 @@ async def test_a_bill_above_the_bound_is_charged_in_full_with_its_cause(bench: B
     assert done.overrun_nanousd == cost - admission.bound.nanousd
     assert (await bench.budgets())["charged"] == cost
     found = await bench.house.db.read(
-        lambda tx: tx.row("select body from leaves where data like '%\"kind\":\"overrun\"%'")
+        lambda tx: tx.row('select body from leaves where data like \'%"kind":"overrun"%\'')
     )
     assert found is not None
     assert "billed above its bound" in found["body"]

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import orjson
 import pytest
+from tests.checkpoint.conftest import OWNER, Bench
 
 from quarterdeck.domain.actions import Cleared, Content, Receipt
 from quarterdeck.guards.redact import iban, luhn, redact
 from quarterdeck.keys import Pseudonyms
-from tests.checkpoint.conftest import OWNER, Bench
 
 SECRETS = {
     "email": "jo.doe+x@mail.example.com",
@@ -58,7 +58,9 @@ async def test_a_resent_conversation_costs_linear_space(bench: Bench) -> None:
     for turn in range(200):
         words = f"turn {turn}: " + "please look into the order and tell me what you find " * 4
         messages.append(orjson.dumps({"role": "user", "content": words}))
-        answer = orjson.dumps({"role": "assistant", "content": f"answer {turn}: " + "it is so " * 9})
+        answer = orjson.dumps(
+            {"role": "assistant", "content": f"answer {turn}: " + "it is so " * 9}
+        )
         conversation += len(messages[-1]) + len(answer)
         content = Content(parts=tuple(messages), rest=b'{"model":"small-1","max_tokens":50}')
         proposal = bench.model(content=content, arguments=b"[" + b",".join(messages) + b"]")
@@ -68,7 +70,9 @@ async def test_a_resent_conversation_costs_linear_space(bench: Bench) -> None:
         await bench.house.checkpoint.settle(admission, receipt)
         messages.append(answer)
     row = await bench.house.db.read(
-        lambda tx: tx.row("select sum(length(body) + length(hash) + length(kind)) as n from payloads")
+        lambda tx: tx.row(
+            "select sum(length(body) + length(hash) + length(kind)) as n from payloads"
+        )
     )
     assert row is not None
     assert row["n"] <= 2 * conversation, f"{row['n']} stored for {conversation}"
@@ -76,7 +80,9 @@ async def test_a_resent_conversation_costs_linear_space(bench: Bench) -> None:
     assert shown["request"]["parts"] == [orjson.loads(m) for m in messages[:-1]]
 
 
-@pytest.mark.parametrize("text", ["order 1234567890123456", "call 0000 0000 0000 0000", "GB00 1234"])
+@pytest.mark.parametrize(
+    "text", ["order 1234567890123456", "call 0000 0000 0000 0000", "GB00 1234"]
+)
 def test_numbers_that_only_look_like_secrets_stay(text: str) -> None:
     redacted = redact(text.encode(), Pseudonyms(b"k" * 32))
     assert redacted.body == text.encode()

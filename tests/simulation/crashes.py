@@ -1,10 +1,10 @@
-"""A world that crashes: a real SQLite database, the real checkpoint, and a process that dies anywhere.
+"""A world that crashes: real SQLite, the real checkpoint, and a process that dies anywhere.
 
 Goal: whatever dies wherever, and however tasks interleave, the promises of the checkpoint hold.
-Method: a seed decides what is proposed, where the process dies (before a commit, after a commit whose
+Method: a seed decides what is proposed, where the process dies (before a commit, after one whose
 answer nobody hears, before, inside and after an effect, between admission and settlement) and when
 it comes back. After every death the database is closed as it is and opened by a new process, which
-sweeps. At the end everything is settled and the books are checked against the effects that happened.
+sweeps. At the end all is settled and the books are checked against the effects that happened.
 """
 
 import asyncio
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from tests.doubles import CountingIds, SeededDice, SteppingClock
+from tests.fleets import files
 
 from quarterdeck.checkpoint.bindings import Bindings
 from quarterdeck.checkpoint.checkpoint import Checkpoint
@@ -38,8 +40,6 @@ from quarterdeck.store.database import Database, ReadFunction, T, WriteFunction
 from quarterdeck.store.keys import Keyring
 from quarterdeck.store.sqlite import SqliteDatabase
 from quarterdeck.store.standing import Process
-from tests.doubles import CountingIds, SeededDice, SteppingClock
-from tests.fleets import files
 
 OWNER = Caller(id="local:test", role="owner")
 TARGETS = ("small-1", "look_up", "file_note", "pay", "wipe", "nope")
@@ -306,9 +306,7 @@ async def check_money(db: Database, rows: list[Any]) -> None:
 
 async def check_ledger(db: Database, rows: list[Any]) -> None:
     """Every decision has its leaf, every settlement its own, and the chains have no gap."""
-    leaves = await db.read(
-        lambda tx: list(tx.rows("select * from leaves order by writer, number"))
-    )
+    leaves = await db.read(lambda tx: list(tx.rows("select * from leaves order by writer, number")))
     previous: dict[str, tuple[int, str]] = {}
     bodies: Counter[tuple[str, str]] = Counter()
     by_id = {row["id"]: row for row in rows}
@@ -332,5 +330,3 @@ async def check_ledger(db: Database, rows: list[Any]) -> None:
         assert bodies[(first, row["id"])] == 1, f"{row['id']}: its decision is in the ledger once"
         if row["not_after"] is not None and not actions.is_open(row):
             assert bodies[("settled", row["id"])] == 1, f"{row['id']}: settled once"
-
-

@@ -6,7 +6,6 @@ from typing import Any
 
 import anthropic
 import pytest
-
 from tests.fleets import files
 from tests.serving import Running, running, upstream
 
@@ -43,11 +42,11 @@ async def test_a_stream_passes_and_its_usage_is_read(tmp_path: Path) -> None:
     script = rule(answer={"text": "one two three"})
     async with upstream(script) as (url, vendor), running(tmp_path, files(base_url=url)) as server:
         run = await server.start_run()
-        async with client_of(server, run.credential) as client:
-            async with client.messages.stream(
-                model="other-1", max_tokens=50, messages=ASK
-            ) as stream:
-                said = "".join([text async for text in stream.text_stream])
+        async with (
+            client_of(server, run.credential) as client,
+            client.messages.stream(model="other-1", max_tokens=50, messages=ASK) as stream,
+        ):
+            said = "".join([text async for text in stream.text_stream])
         assert said == "one two three"
         [action] = await server.actions(run.id)
         assert action["usage"]["output"] == vendor.tally.totals()["output_tokens"]
@@ -77,11 +76,13 @@ async def test_tool_calls_pass_in_a_stream(tmp_path: Path) -> None:
     script = rule(answer={"text": "Two calls.", "tool_calls": calls})
     async with upstream(script) as (url, _), running(tmp_path, files(base_url=url)) as server:
         run = await server.start_run()
-        async with client_of(server, run.credential) as client:
-            async with client.messages.stream(
+        async with (
+            client_of(server, run.credential) as client,
+            client.messages.stream(
                 model="other-1", max_tokens=200, messages=ASK, tools=tools
-            ) as stream:
-                answer = await stream.get_final_message()
+            ) as stream,
+        ):
+            answer = await stream.get_final_message()
         used = [block for block in answer.content if block.type == "tool_use"]
         assert [block.input for block in used] == [{"order": 7}, {"order": 8}]
 
@@ -108,12 +109,12 @@ async def test_a_client_that_hangs_up_cancels_the_vendor(tmp_path: Path) -> None
     script = rule(generate={"chunks": 2000, "delay_seconds": 0.01})
     async with upstream(script) as (url, vendor), running(tmp_path, files(base_url=url)) as server:
         run = await server.start_run()
-        async with client_of(server, run.credential) as client:
-            async with client.messages.stream(
-                model="other-1", max_tokens=5000, messages=ASK
-            ) as stream:
-                async for _ in stream.text_stream:
-                    break
+        async with (
+            client_of(server, run.credential) as client,
+            client.messages.stream(model="other-1", max_tokens=5000, messages=ASK) as stream,
+        ):
+            async for _ in stream.text_stream:
+                break
         for _ in range(200):
             if vendor.tally.totals()["cancelled"]:
                 break

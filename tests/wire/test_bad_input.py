@@ -1,15 +1,15 @@
-"""What comes in broken gets a clear error in the vendor's envelope, and nothing is lost or charged."""
+"""What comes in broken gets a clear error in the vendor's envelope; nothing is lost or charged."""
 
 import asyncio
 from pathlib import Path
 
 import httpx2
 import pytest
-
 from tests.fleets import files
 from tests.serving import OWNER, Running, running, upstream
 
 CHAT, MESSAGES = "/openai/v1/chat/completions", "/anthropic/v1/messages"
+ASK = b'{"model":"small-1","max_tokens":5,"messages":[{"role":"user","content":"x"}]}'
 
 
 async def post(server: Running, path: str, body: bytes, credential: str) -> httpx2.Response:
@@ -75,7 +75,7 @@ async def test_a_missing_secret_says_which_and_what_to_do(tmp_path: Path) -> Non
     fleet["fleet.yaml"] = fleet["fleet.yaml"].replace(
         b"dialect: openai\n", b"dialect: openai\n    secret: vendor_key\n"
     )
-    body = b'{"model":"small-1","max_tokens":5,"messages":[{"role":"user","content":"x"}]}'
+    body = ASK
     async with running(tmp_path, fleet) as server:
         run = await server.start_run()
         answer = await post(server, CHAT, body, run.credential)
@@ -93,7 +93,7 @@ async def test_a_secret_is_injected_and_never_comes_back(tmp_path: Path) -> None
         fleet["fleet.yaml"] = fleet["fleet.yaml"].replace(
             b"dialect: openai\n", b"dialect: openai\n    secret: vendor_key\n"
         )
-        body = b'{"model":"small-1","max_tokens":5,"messages":[{"role":"user","content":"x"}]}'
+        body = ASK
         async with running(tmp_path, fleet) as server:
             await server.house.services.secrets.put(OWNER, "vendor_key", "the-very-secret-value")
             run = await server.start_run()
@@ -114,7 +114,7 @@ async def test_half_a_stream_is_not_an_answer(tmp_path: Path) -> None:
         "models": ["small-1"],
         "rules": [{"answer": {"text": "one two three four five"}, "cut_after_bytes": 300}],
     }
-    body = b'{"model":"small-1","max_tokens":5,"stream":true,"messages":[{"role":"user","content":"x"}]}'
+    body = ASK.replace(b'"max_tokens":5', b'"max_tokens":5,"stream":true')
     async with upstream(script) as (url, _), running(tmp_path, files(base_url=url)) as server:
         run = await server.start_run()
         with pytest.raises(httpx2.HTTPError):
@@ -138,7 +138,7 @@ async def test_a_slow_vendor_does_not_delay_anybody_else(tmp_path: Path) -> None
             {"answer": {"text": "at once"}},
         ],
     }
-    body = b'{"model":"small-1","max_tokens":5,"messages":[{"role":"user","content":"x"}]}'
+    body = ASK
     async with upstream(script) as (url, _), running(tmp_path, files(base_url=url)) as server:
         run = await server.start_run()
         slow = asyncio.create_task(post(server, CHAT, body, run.credential))

@@ -8,19 +8,23 @@ from typing import Any
 import httpx2
 import orjson
 import pytest
-
 from tests.fleets import files
 from tests.serving import Running, running, upstream
 
 ODD = (
     b'{ "model" : "small-1",\t"max_tokens":20, "messages":[{"role":"user",'
-    b'"content":"caf\xc3\xa9 \\u00e9 \\/ 1e2"}],\n "seed":12345678901234567890, "x_unknown":{"a":[1.0]} }'
+    b'"content":"caf\xc3\xa9 \\u00e9 \\/ 1e2"}],\n "seed":12345678901234567890,'
+    b' "x_unknown":{"a":[1.0]} }'
+)
+STREAM = (
+    b'{"model":"small-1","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"x"}]}'
 )
 EVENTS = [
     b'data: {"id":"1","model":"small-1","choices":[{"index":0,"delta":{"content":"a"}}]}\n\n',
     b": a comment\r\n\r\n",
     b'data: {"id":"1","model":"small-1","choices":[{"index":0,"delta":{"content":"\\u00e9"}}]}\n\n',
-    b'data: {"id":"1","model":"small-1","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}\n\n',
+    b'data: {"id":"1","model":"small-1","choices":[],'
+    b'"usage":{"prompt_tokens":3,"completion_tokens":2}}\n\n',
     b"data: [DONE]\n\n",
 ]
 ANSWER = orjson.dumps(
@@ -36,7 +40,10 @@ def raw(body: bytes | list[bytes], **headers: str) -> dict[str, Any]:
     """A script that answers exactly these bytes."""
     chunks = [body] if isinstance(body, bytes) else body
     said = [{"base64": base64.b64encode(chunk).decode()} for chunk in chunks]
-    return {"models": ["small-1"], "rules": [{"raw": {"status": 200, "headers": headers, "chunks": said}}]}
+    return {
+        "models": ["small-1"],
+        "rules": [{"raw": {"status": 200, "headers": headers, "chunks": said}}],
+    }
 
 
 async def ask(server: Running, credential: str, body: bytes, **headers: str) -> httpx2.Response:
@@ -75,7 +82,8 @@ async def test_a_stream_reaches_the_client_byte_for_byte(tmp_path: Path) -> None
     script = raw(EVENTS, **{"content-type": "text/event-stream"})
     async with upstream(script) as (url, _), running(tmp_path, files(base_url=url)) as server:
         run = await server.start_run()
-        body = b'{"model":"small-1","max_tokens":9,"stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"x"}]}'
+        asked = b'"stream":true,"stream_options":{"include_usage":true}'
+        body = STREAM.replace(b'"stream":true', asked)
         answer = await ask(server, run.credential, body)
         assert answer.content == b"".join(EVENTS)
         [action] = await server.actions(run.id)
@@ -86,7 +94,7 @@ async def test_only_the_usage_event_we_asked_for_is_withheld(tmp_path: Path) -> 
     script = raw(EVENTS, **{"content-type": "text/event-stream"})
     async with upstream(script) as (url, _), running(tmp_path, files(base_url=url)) as server:
         run = await server.start_run()
-        body = b'{"model":"small-1","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"x"}]}'
+        body = STREAM
         answer = await ask(server, run.credential, body)
         assert answer.content == b"".join(e for e in EVENTS if b'"usage"' not in e)
         [action] = await server.actions(run.id)
@@ -120,4 +128,6 @@ async def test_an_output_cap_is_the_only_thing_added_to_a_request_without_one(
         async with httpx2.AsyncClient() as client:
             seen = (await client.get(f"{url}/standin/requests")).json()
         [request] = seen["requests"] if isinstance(seen, dict) else seen
-        assert base64.b64decode(request["body_base64"]) == b'{"max_completion_tokens":4096,' + body[1:]
+        assert (
+            base64.b64decode(request["body_base64"]) == b'{"max_completion_tokens":4096,' + body[1:]
+        )

@@ -1,4 +1,4 @@
-"""The official OpenAI SDK against the gateway, over real sockets, with the stand-in as its vendor."""
+"""The official OpenAI SDK against the gateway, over real sockets, the stand-in as its vendor."""
 
 import asyncio
 import base64
@@ -9,10 +9,10 @@ import httpx2
 import openai
 import pytest
 from pydantic import BaseModel
-
-from quarterdeck.domain.runs import RunOutcome
 from tests.fleets import files
 from tests.serving import OWNER, Running, running, upstream
+
+from quarterdeck.domain.runs import RunOutcome
 
 PIXEL = base64.b64encode(
     b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89"
@@ -189,7 +189,7 @@ async def test_a_stream_cut_in_the_middle_of_an_event_is_settled_as_an_estimate(
         [action] = await server.actions(run.id)
         assert action["state"] == "failed"
         assert action["usage_source"] == "estimated"
-        assert 0 < action["cost_nanousd"]
+        assert action["cost_nanousd"] > 0
 
 
 async def test_a_client_that_hangs_up_cancels_the_vendor_and_is_charged(tmp_path: Path) -> None:
@@ -260,10 +260,9 @@ async def test_a_spent_budget_is_a_429_the_sdk_does_not_retry(tmp_path: Path) ->
 
 @pytest.mark.parametrize("credential", ["x", "nonsense", "qdr_" + "x" * 43])
 async def test_a_wrong_credential_is_a_401(tmp_path: Path, credential: str) -> None:
-    async with running(tmp_path, files()) as server:
-        async with client_of(server, credential) as client:
-            with pytest.raises(openai.AuthenticationError, match="not known"):
-                await client.chat.completions.create(model="small-1", messages=ASK)
+    async with running(tmp_path, files()) as server, client_of(server, credential) as client:
+        with pytest.raises(openai.AuthenticationError, match="not known"):
+            await client.chat.completions.create(model="small-1", messages=ASK)
 
 
 async def test_the_credential_of_an_ended_run_is_dead(tmp_path: Path) -> None:

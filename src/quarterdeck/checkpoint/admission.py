@@ -81,7 +81,7 @@ def _labelled(action: Action, labels: Labels) -> Action:
 
 
 def _standing(tx: Transaction, row: Row, noticed: standing.Standing) -> standing.Standing:
-    """What is frozen now. Every freeze raises the epoch, so an epoch we have noticed needs no look."""
+    """What is frozen now. Every freeze raises the epoch: one we have noticed needs no look."""
     if (row["epoch"], row["incarnation_now"]) == (noticed.epoch, noticed.incarnation):
         return noticed
     return standing.get(tx)

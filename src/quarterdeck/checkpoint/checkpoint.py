@@ -57,11 +57,14 @@ IDENTITIES_KNOWN_MAX: Final = 10_000
 RUN_KEYS_KNOWN_MAX: Final = 1_000
 
 
+NOTHING_NOTICED: Final = Standing(incarnation="", epoch=0, fleet_version=None, frozen=frozenset())
+
+
 @dataclass(slots=True)
 class Watch:
     """The standing this process has noticed; a loop keeps it fresh, no admission rests on it."""
 
-    noticed: Standing = Standing(incarnation="", epoch=0, fleet_version=None, frozen=frozenset())
+    noticed: Standing = NOTHING_NOTICED
     disk_low: bool = False
 
     @property

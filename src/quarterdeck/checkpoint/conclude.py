@@ -37,7 +37,7 @@ def conclude(
 
 
 def _obstacle(verdict: Verdict, reserved: Reservation | Shortfall) -> Verdict:
-    """Why an action without terms or room is denied; a denial that has its reasons needs no other."""
+    """Why an action without terms or room is denied; what is denied already needs no more."""
     if isinstance(reserved, Shortfall):
         return deny(f"budget:{reserved.budget}", _shortage(reserved))
     if verdict.answer == "deny":

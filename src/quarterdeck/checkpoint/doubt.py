@@ -55,7 +55,7 @@ async def conclude_doubt(checkpoint: Checkpoint, row: Row, effect: Effect) -> Re
 
 
 async def reopened(checkpoint: Checkpoint, row: Row, arguments: bytes) -> Cleared:
-    """The clearance of a tool call, made again from its row for the process that goes on with it."""
+    """The clearance of a tool call, made again from its row for whoever goes on with it."""
     binding = await checkpoint.bindings.of(row["revision"])
     tool = binding.fleet.tools[ToolName(row["target"])]
     reservation = actions.reservation_of(row)

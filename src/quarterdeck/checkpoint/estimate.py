@@ -7,7 +7,6 @@ from quarterdeck.domain.budgets import Bound
 from quarterdeck.domain.fleets import Tool
 from quarterdeck.domain.money import Price, Usage
 
-
 BYTES_PER_TOKEN: Final = 3
 
 

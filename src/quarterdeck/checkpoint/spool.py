@@ -15,7 +15,6 @@ import structlog
 from quarterdeck.checkpoint.settlement import Settlement
 from quarterdeck.keys import SealingKey
 
-
 _log = structlog.get_logger("spool")
 
 

@@ -1,5 +1,4 @@
-"""Content that may be stored (I-9). Made by `guards/redact.py`; a test says who else may make one."""
-
+"""Content that may be stored (I-9). Made by `guards/redact.py`; a test says who else may."""
 
 import msgspec
 

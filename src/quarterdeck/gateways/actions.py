@@ -1,8 +1,8 @@
 """Actions whose effect runs in the agent's own process: admit, then a receipt (SPEC IN-6).
 
-`POST /v1/actions` asks; `POST /v1/actions/{id}/receipt` says what came of it. Such actions are marked
-`cooperative`: they are decided, reserved, charged and recorded, and nothing but the agent's honesty
-ties the effect to them. A clearance not used within its seconds is settled as not attempted.
+`POST /v1/actions` asks; `POST /v1/actions/{id}/receipt` says what came of it. Such actions are
+marked `cooperative`: they are decided, reserved, charged and recorded, and nothing but the agent's
+honesty ties the effect to them. One whose receipt never comes is in doubt, and swept.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The data plane's routes. Only what is listed exists: anything else is a 404 in the wire's own words.
+"""The data plane's routes. Only what is listed exists: the rest is a 404 in the wire's words.
 
 INVARIANT (I-15): every route here that can cause an effect goes through the checkpoint.
 """

@@ -1,4 +1,4 @@
-"""Finds actions whose process died, and concludes those in doubt. Touches nothing of a live process."""
+"""Finds actions whose process died and concludes those in doubt; touches nothing of a live one."""
 
 from quarterdeck.checkpoint.checkpoint import Checkpoint
 from quarterdeck.checkpoint.doubt import conclude_doubt

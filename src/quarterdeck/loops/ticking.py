@@ -1,4 +1,4 @@
-"""Runs ticks: each at its interval, none at the same time as itself, an error never ends the loop."""
+"""Runs ticks: each at its interval, never beside itself; an error never ends the loop."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -17,7 +17,7 @@ def list_all(tx: Reading, agent: str | None) -> list[Row]:
     where = "" if agent is None else " where agent = :agent"
     return list(
         tx.rows(
-            "select id, agent, hint, issued_at, expires_at, revoked_at, rotated_to"
+            "select id, agent, hint, issued_at, expires_at, revoked_at, rotated_to"  # noqa: S608  fixed
             f" from agent_keys{where} order by id desc",
             {} if agent is None else {"agent": agent},
         )

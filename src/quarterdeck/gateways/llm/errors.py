@@ -48,7 +48,7 @@ def of_error(error: QuarterdeckError, action: str | None = None) -> Failure:
 
 
 def of_outcome(outcome: Refused | Held | Suggested | InDoubt) -> Failure:
-    """A call that was not carried out: the rules that decided it, in words. Never retried blindly."""
+    """A call that was not carried out: the rules that decided it, in words. Not to be retried."""
     if isinstance(outcome, InDoubt):
         return Failure(
             status=409,

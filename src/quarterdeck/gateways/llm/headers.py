@@ -38,7 +38,7 @@ _ANSWER_PREFIXES: Final = ("x-ratelimit-", "anthropic-ratelimit-")
 def to_vendor(
     headers: Iterable[tuple[bytes, bytes]], *, compressible: bool
 ) -> list[tuple[str, str]]:
-    """The client's headers that a vendor may see; no compression where events must be told apart."""
+    """The client's headers a vendor may see; no compression where events must be told apart."""
     passed: list[tuple[str, str]] = []
     encodings = "identity"
     for name, value in headers:

@@ -63,7 +63,7 @@ class ModelClient:
     is_current: Callable[[Cleared], bool]
 
     async def open(self, cleared: Cleared, headers: Iterable[tuple[str, str]]) -> Answer:
-        """Send the request an action was cleared for and return its answer from the first byte on."""
+        """Send the request an action was cleared for; its answer from the first byte on."""
         vendor = cleared.contract
         assert isinstance(vendor, Vendor)
         key = await self.credentials.of(cleared)
