@@ -8,7 +8,6 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.fleets import files
 
 from quarterdeck.assembly import House, house
 from quarterdeck.domain.actions import (
@@ -23,6 +22,7 @@ from quarterdeck.domain.actions import (
 from quarterdeck.domain.people import Caller
 from quarterdeck.services.runs import StartedRun
 from quarterdeck.settings import Settings
+from tests.fleets import files
 
 OWNER = Caller(id="local:test", role="owner")
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.checkpoint.conftest import OWNER, opened
-from tests.fleets import files
 
 from quarterdeck.domain.actions import Cleared, Done, Refused
 from quarterdeck.domain.budgets import Bound as Used
 from quarterdeck.domain.budgets import Budget, Hold, Reservation, Shortfall, charges, reserve
 from quarterdeck.domain.ids import BudgetId
 from quarterdeck.services.changes import Changes
+from tests.checkpoint.conftest import OWNER, opened
+from tests.fleets import files
 
 DAY = BudgetId("agent:a/nanousd/day/2026-11-21")
 

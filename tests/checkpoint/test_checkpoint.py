@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.checkpoint.conftest import OWNER, Bench, opened
-from tests.fleets import files
 
 from quarterdeck.domain.actions import Cleared, Done, Held, InDoubt, Receipt, Refused, Suggested
 from quarterdeck.domain.errors import Conflict, Unidentified
@@ -14,6 +12,8 @@ from quarterdeck.domain.money import Usage
 from quarterdeck.domain.runs import RunOutcome
 from quarterdeck.domain.verdicts import deny
 from quarterdeck.store import runs, standing
+from tests.checkpoint.conftest import OWNER, Bench, opened
+from tests.fleets import files
 
 
 async def test_a_granted_tool_is_carried_out_and_recorded(bench: Bench) -> None:

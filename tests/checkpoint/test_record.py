@@ -4,11 +4,11 @@ from pathlib import Path
 
 import orjson
 import pytest
-from tests.checkpoint.conftest import OWNER, Bench
 
 from quarterdeck.domain.actions import Cleared, Content, Receipt
 from quarterdeck.guards.redact import iban, luhn, redact
 from quarterdeck.keys import Pseudonyms
+from tests.checkpoint.conftest import OWNER, Bench
 
 SECRETS = {
     "email": "jo.doe+x@mail.example.com",
@@ -109,3 +109,21 @@ def test_check_digits_tell_real_numbers() -> None:
     assert not luhn(b"5555-5555-5555-4445")
     assert iban(b"DE89 3704 0044 0532 0130 00")
     assert not iban(b"DE89 3704 0044 0532 0130 01")
+
+
+async def test_reasons_errors_and_names_hold_no_secret_either(bench: Bench) -> None:
+    secret = SECRETS["email"]
+
+    async def breaks(cleared: Cleared) -> Receipt:
+        raise ValueError(f"no account for {secret}")
+
+    await bench.do(bench.tool(f"tool-of-{secret}"))
+    await bench.do(bench.tool("look_up", arguments=orjson.dumps({"n": secret})))
+    await bench.do(bench.model(target=f"model-{secret}" + "x" * 5000))
+    await bench.house.checkpoint.carry_out(bench.tool("pay"), breaks)
+    for path in bench.house.settings.folder.rglob("*"):
+        if path.is_file():
+            assert secret.encode() not in path.read_bytes(), path
+    rows = await bench.house.services.actions.list_of_run(OWNER, bench.run.id, after="", rows=9)
+    assert len(rows) == 4
+    assert all(len(row["target"]) <= 200 for row in rows)

@@ -6,6 +6,7 @@ from typing import Any
 
 import anthropic
 import pytest
+
 from tests.fleets import files
 from tests.serving import Running, running, upstream
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+
 from tests.fleets import files
 from tests.serving import OWNER, Running, running, upstream
 

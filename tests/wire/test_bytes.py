@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 import orjson
 import pytest
+
 from tests.fleets import files
 from tests.serving import Running, running, upstream
 

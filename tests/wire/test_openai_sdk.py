@@ -9,10 +9,10 @@ import httpx2
 import openai
 import pytest
 from pydantic import BaseModel
-from tests.fleets import files
-from tests.serving import OWNER, Running, running, upstream
 
 from quarterdeck.domain.runs import RunOutcome
+from tests.fleets import files
+from tests.serving import OWNER, Running, running, upstream
 
 PIXEL = base64.b64encode(
     b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89"

@@ -43,9 +43,9 @@ from quarterdeck.domain.fleets import Cap, Tool
 from quarterdeck.domain.ids import ActionId, AgentName, BudgetId, RevisionHash, RunId, TeamName
 from quarterdeck.domain.labels import Label
 from quarterdeck.domain.ledger import NONCE_BYTES, Entry
-from quarterdeck.domain.limits import EFFECT_SECONDS_MAX
+from quarterdeck.domain.limits import EFFECT_SECONDS_MAX, TARGET_CHARACTERS_MAX
 from quarterdeck.domain.runs import RunIdentity
-from quarterdeck.domain.verdicts import strictest
+from quarterdeck.domain.verdicts import Reason, Verdict, strictest
 from quarterdeck.keys import SealingKey, credential_hash
 from quarterdeck.sources import Clock, Dice, Ids, datetime_of, day_of
 from quarterdeck.store import actions, ledger, runs, sealed
@@ -114,7 +114,13 @@ class Checkpoint:
         action_id = ActionId(self.ids.new("act"))
         action = stages.bind(proposal, identity, action=action_id, now=now)
         ruling = self._rule(proposal, binding)
-        if ruling.contract is not None and action.kind == "model":
+        if ruling.verdict.answer != "allow":
+            # What somebody sent is quoted in reasons and names: it goes into rows, so no secrets.
+            ruling = await self._redacted(action.team, ruling)
+        if ruling.contract is None:
+            target = await self.recorder.redacted_text(action.team, action.target)
+            action = replace(action, target=target[:TARGET_CHARACTERS_MAX])
+        elif action.kind == "model":
             action = _retargeted(action, ruling)
         prepared = await self.recorder.prepare(action.team, action.run, proposal.content)
         draft = Draft(
@@ -135,6 +141,13 @@ class Checkpoint:
         self.recorder.stored(prepared)
         return answer
 
+    async def _redacted(self, team: TeamName, ruling: Ruling) -> Ruling:
+        reasons = [
+            Reason(r.rule, await self.recorder.redacted_text(team, r.because))
+            for r in ruling.verdict.reasons
+        ]
+        return replace(ruling, verdict=Verdict(ruling.verdict.answer, tuple(reasons)))
+
     def _rule(self, proposal: Proposal, binding: Binding) -> Ruling:
         ruled = (stages.rule_model if proposal.kind == "model" else stages.rule_tool)(
             proposal, binding
@@ -152,6 +165,9 @@ class Checkpoint:
         """Charge what the effect used and commit its outcome; a tool's result leaves only after."""
         action = cleared.action
         used = _used(cleared, receipt)
+        if "error" in receipt.detail:
+            said = await self.recorder.redacted_text(action.team, str(receipt.detail["error"]))
+            receipt = replace(receipt, detail=receipt.detail | {"error": said})
         nonces = self.dice.bytes(2 * NONCE_BYTES)
         prepared = await self._prepared_answer(action, receipt)
         settlement = Settlement(

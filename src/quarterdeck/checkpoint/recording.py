@@ -127,6 +127,11 @@ class Recorder:
         while len(self._last) > SEQUENCES_KNOWN_MAX:
             self._last.popitem(last=False)
 
+    async def redacted_text(self, team: TeamName, text: str) -> str:
+        """A short text that goes into a row: a reason, an error, a name somebody sent."""
+        pseudonyms = await self.keyring.pseudonyms(team)
+        return redact(text.encode("utf-8", "replace"), pseudonyms).body.decode("utf-8", "replace")
+
     async def prepare_answer(self, team: TeamName, run: RunId, content: Content) -> Prepared:
         """Redact and hash what came back."""
         key = await self.keyring.payload_key(team)

@@ -14,7 +14,11 @@ from quarterdeck.domain.budgets import Bound
 from quarterdeck.domain.errors import Invalid, Unidentified
 from quarterdeck.domain.fleets import Agent, Tool, Vendor
 from quarterdeck.domain.ids import ActionId, ToolName
-from quarterdeck.domain.limits import IDEMPOTENCY_KEY_CHARACTERS_MAX, RUN_CREDENTIAL_SECONDS
+from quarterdeck.domain.limits import (
+    IDEMPOTENCY_KEY_CHARACTERS_MAX,
+    RUN_CREDENTIAL_SECONDS,
+    TARGET_CHARACTERS_MAX,
+)
 from quarterdeck.domain.money import Price
 from quarterdeck.domain.runs import RunIdentity
 from quarterdeck.domain.verdicts import Reason, Verdict, allow, deny, strictest
@@ -81,10 +85,14 @@ def rule_model(proposal: Proposal, binding: Binding) -> Ruling:
     return Ruling(
         verdict=deny(
             "default:model",
-            f"the agent `{binding.agent.name}` may not use the model `{proposal.target}`"
+            f"the agent `{binding.agent.name}` may not use the model `{_shown(proposal)}`"
             f" on this route; it may use {may}",
         )
     )
+
+
+def _shown(proposal: Proposal) -> str:
+    return proposal.target[:TARGET_CHARACTERS_MAX]
 
 
 def rule_tool(proposal: Proposal, binding: Binding) -> Ruling:
@@ -94,7 +102,7 @@ def rule_tool(proposal: Proposal, binding: Binding) -> Ruling:
     if tool is None:
         return Ruling(
             verdict=deny(
-                "default:tool", f"the agent `{binding.agent.name}` has no tool `{proposal.target}`"
+                "default:tool", f"the agent `{binding.agent.name}` has no tool `{_shown(proposal)}`"
             )
         )
     return Ruling(

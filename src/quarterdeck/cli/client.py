@@ -70,7 +70,8 @@ class Api:
     async def lines(self, path: str) -> AsyncIterator[bytes]:
         """The bytes of a long answer, as they come."""
         try:
-            async with self.http.stream("GET", path) as response:
+            patience = httpx2.Timeout(None, connect=CONNECT_SECONDS)
+            async with self.http.stream("GET", path, timeout=patience) as response:
                 if response.status_code >= 400:
                     await response.aread()
                     raise _failure(response)

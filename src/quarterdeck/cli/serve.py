@@ -108,6 +108,7 @@ async def _up(given: Given, settings: "Settings", fleet: dict[str, Any] | None) 
             async with serving(app, listening, on_stop=_say_stopping) as server:
                 announce(settings.folder, Server(url=url, token=built.local_token, pid=os.getpid()))
                 _greet(given, built, url, [agent["name"] for agent in agents])
+                _warn_if_reachable(settings.host)
                 await server
 
 
@@ -137,6 +138,13 @@ def _greet(given: Given, built: "House", url: str, agents: list[str]) -> None:
             "  stop": "Ctrl-C",
         }
     )
+
+
+def _warn_if_reachable(host: str) -> None:
+    """Plain HTTP beyond this machine is somebody's decision, not an accident."""
+    if host not in ("127.0.0.1", "::1", "localhost"):
+        render.warn(f"warning: listening on {host} without TLS: others can read what passes.")
+        render.warn("hint: listen on 127.0.0.1, and put a proxy with TLS in front")
 
 
 def _say_stopping() -> None:

@@ -6,6 +6,7 @@ BODY_BYTES_MAX: Final = 32 * 1024 * 1024  # a request body, to any route
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024  # what is kept of one upstream answer for the record
 JSON_DEPTH_MAX: Final = 128
 NAME_CHARACTERS_MAX: Final = 64
+TARGET_CHARACTERS_MAX: Final = 200  # what is kept of a model or tool name nobody granted
 IDEMPOTENCY_KEY_CHARACTERS_MAX: Final = 255
 FLEET_FILE_BYTES_MAX: Final = 1024 * 1024
 FLEET_FILES_MAX: Final = 10_000
