@@ -2,9 +2,15 @@
 
 import sys
 
-from benchmarks import command, gateway, seeds, store
+from benchmarks import command, gateway, postgresql, seeds, store
 
-PARTS = {"command": command.run, "gateway": gateway.run, "store": store.run, "seeds": seeds.run}
+PARTS = {
+    "command": command.run,
+    "gateway": gateway.run,
+    "store": store.run,
+    "postgresql": postgresql.run,
+    "seeds": seeds.run,
+}
 
 chosen = sys.argv[1:] or list(PARTS)
 for name in chosen:

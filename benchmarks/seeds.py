@@ -7,9 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 from rich.progress import track
-from tests.simulation.crashes import World, check, live
 
 from benchmarks.table import print_table
+from tests.simulation.crashes import World, check, live
 
 SEEDS = 2000
 

@@ -82,7 +82,7 @@ async def _round(injected_ms: float) -> tuple[float, float]:
 
         async def worker() -> None:
             for number in numbers:
-                await _pair(built, run.credential, number)
+                await pair(built, run.credential, number)
 
         began, cpu = time.perf_counter(), time.process_time()
         await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
@@ -90,7 +90,8 @@ async def _round(injected_ms: float) -> tuple[float, float]:
         return pairs / seconds, used / pairs * 1e6
 
 
-async def _pair(built: House, credential: str, number: int) -> None:
+async def pair(built: House, credential: str, number: int) -> None:
+    """Admit and settle one model call of a kilobyte each way."""
     body = b'{"role":"user","content":"%06d ' % number + WORDS + b'"}'
     admission = await built.checkpoint.admit(
         Proposal(

@@ -208,6 +208,27 @@ async def test_after_the_end_of_a_run_its_credential_is_unknown(bench: Bench) ->
         await bench.do(bench.tool("look_up"))
 
 
+async def test_an_expired_credential_is_unknown_and_a_used_one_is_renewed(bench: Bench) -> None:
+    async def until() -> int:
+        row = await bench.house.db.read(lambda tx: runs.find(tx, bench.run.id))
+        assert row is not None
+        return int(row["credential_until"])
+
+    async def set_until(seconds: int) -> None:
+        at = bench.house.clock.micros() + seconds * 1_000_000
+        await bench.house.db.write(
+            lambda tx: tx.execute("update runs set credential_until = :at", {"at": at})
+        )
+
+    await set_until(60)
+    before = await until()
+    await bench.done(bench.tool("look_up", n=1))
+    assert await until() > before, "past half its life, a used credential lives on"
+    await set_until(-1)
+    with pytest.raises(Unidentified, match="expired"):
+        await bench.do(bench.tool("look_up", n=2))
+
+
 async def test_a_new_incarnation_voids_every_credential(bench: Bench) -> None:
     await bench.done(bench.tool("look_up"))
     await bench.house.db.write(lambda tx: standing.new_incarnation(tx, "inc_2"))
