@@ -28,6 +28,7 @@ from quarterdeck.domain.errors import Unavailable
 from quarterdeck.domain.fleets import Dialect
 from quarterdeck.domain.limits import PROCESS_HEARTBEAT_SECONDS, SEAL_SECONDS_MAX
 from quarterdeck.gateways.actions import ActionsGateway
+from quarterdeck.gateways.alive import Alive
 from quarterdeck.gateways.llm.exchange import ModelGateway
 from quarterdeck.gateways.llm.models import ModelList
 from quarterdeck.gateways.routes import DataPlane, Endpoint
@@ -253,7 +254,7 @@ def application(built: House, *, role: str = "all") -> Endpoint:
 def _people(built: House, role: str) -> Endpoint:
     """What people and programs of people use; a gateway process alone serves none of it."""
     if role not in ("all", "console"):
-        return Starlette(routes=[])
+        return Starlette(routes=[Route("/v1/healthz", Alive(built.db))])
     identify = Identification(
         keys=built.services.keys,
         checkpoint=built.checkpoint,
@@ -265,7 +266,15 @@ def _people(built: House, role: str) -> Endpoint:
         routes=[
             Route("/", RedirectResponse("/console/")),
             Mount("/console", console.build(built.services, built.sessions, hosts=hosts)),
-            Mount("/", api.build(built.services, built.driving, identify)),
+            Mount(
+                "/",
+                api.build(
+                    built.services,
+                    built.driving,
+                    identify,
+                    make_link=built.sessions.one_time_link,
+                ),
+            ),
         ]
     )
 

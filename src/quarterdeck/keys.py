@@ -107,10 +107,20 @@ def read_master(path: Path, dice: Dice) -> SealingKey:
 
 
 def make_master(path: Path, dice: Dice) -> SealingKey:
-    """Make a new master key, mode 0600; an existing file is never overwritten."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(dice.bytes(KEY_BYTES).hex() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    """Make a new master key, mode 0600: whole or not at all, and never in the place of another."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(dice.bytes(KEY_BYTES).hex() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, path)  # a rename would replace
+    except OSError as error:
+        raise Unavailable(
+            f"cannot make the master key `{path}`: {error.strerror}",
+            hint="see that its folder is writable and has free space",
+        ) from error
+    finally:
+        draft.unlink(missing_ok=True)
     return read_master(path, dice)

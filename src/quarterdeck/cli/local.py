@@ -1,11 +1,12 @@
 """The application in this process: the house, its loops, its ASGI face."""
 
 import asyncio
+import contextlib
 import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any, TextIO, TypeAlias, cast
 
 import structlog
 
@@ -48,6 +49,21 @@ async def looping(built: House) -> AsyncIterator[None]:
                 await tick.run()
 
 
+class _Stderr:
+    """Standard error may be a file on a full disk: what cannot be logged must not stop the work."""
+
+    def write(self, text: str) -> int:
+        """Write, if that can be done."""
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if that can be done."""
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+
+
 def log_to_stderr(level: int) -> None:
     """Standard output belongs to the command: what is logged goes beside it."""
     structlog.configure(
@@ -58,6 +74,6 @@ def log_to_stderr(level: int) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, _Stderr())),
         cache_logger_on_first_use=False,
     )
