@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from tests.fleets import files
-from tests.serving import OWNER
 
 from quarterdeck.assembly import House, application, house
 from quarterdeck.services.runs import StartedRun
 from quarterdeck.settings import Settings
+from tests.fleets import files
+from tests.serving import OWNER
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from tests.api.calling import Calling, calling, error_of
 
 OPEN = {"/v1/healthz"}

@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 import typer.main
-from tests.api.calling import calling
 
 from quarterdeck.api.errors import STATUS
 from quarterdeck.cli.main import app
+from tests.api.calling import calling
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 DATA_PLANE = {("POST", "/v1/actions"), ("POST", "/v1/actions/{id}/receipt")}

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+
 from tests.api.calling import calling, error_of
 from tests.fleets import files
 

@@ -4,13 +4,13 @@ import base64
 from pathlib import Path
 
 import pytest
+
+from quarterdeck.settings import Settings
+from quarterdeck.verifier import verify
 from tests.api.calling import Calling, calling, error_of
 from tests.fleets import files
 from tests.postgresql import server
 from tests.serving import upstream
-
-from quarterdeck.settings import Settings
-from quarterdeck.verifier import verify
 
 ANSWER = {"rules": [{"model": "small-1", "answer": {"text": "done"}}]}
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx2
 import pytest
+
 from tests.api.calling import Calling, calling, error_of
 from tests.fleets import files
 from tests.serving import upstream

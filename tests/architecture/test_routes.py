@@ -4,13 +4,13 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from tests.fleets import files
-from tests.serving import running
 
 from quarterdeck.gateways.actions import ActionsGateway
 from quarterdeck.gateways.llm.exchange import ModelGateway
 from quarterdeck.gateways.llm.models import ModelList
 from quarterdeck.gateways.routes import DataPlane
+from tests.fleets import files
+from tests.serving import running
 
 HARMLESS = (ModelList,)
 

@@ -5,14 +5,16 @@ import json
 import os
 import pty
 import subprocess
+import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.commands import QUARTERDECK, command, environment, up, write_fleet
-from tests.serving import upstream
 
 from quarterdeck.cli.lock import find_server
+from tests.cli.commands import QUARTERDECK, command, environment, up, write_fleet
+from tests.serving import upstream
 
 ANSWER = {"rules": [{"model": "small-1", "answer": {"text": "all \x1b[31mdone\u202e"}}]}
 
@@ -168,9 +170,11 @@ def test_a_secret_typed_at_a_terminal_is_not_shown(tmp_path: Path) -> None:
         start_new_session=True,
     )
     os.close(slave)
+    until = time.monotonic() + 60
+    while termios.tcgetattr(master)[3] & termios.ECHO:  # what is typed before would be dropped
+        assert time.monotonic() < until
+        time.sleep(0.01)
     seen = b""
-    while b"Value of K" not in seen:
-        seen += os.read(master, 1024)
     os.write(master, b"sk-typed-by-hand\n")
     try:
         while chunk := os.read(master, 1024):
@@ -179,6 +183,7 @@ def test_a_secret_typed_at_a_terminal_is_not_shown(tmp_path: Path) -> None:
         pass
     assert process.wait(60) == 0
     os.close(master)
+    assert b"Value of K" in seen
     assert b"Set K." in seen
     assert b"sk-typed" not in seen
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import typer.main
-from tests.cli.commands import command
 from typer.testing import CliRunner
 
 from quarterdeck.cli.main import app
 from quarterdeck.cli.options import Given
+from tests.cli.commands import command
 
 SECONDS_MAX = 0.3
 HEAVY = ("fastapi", "pydantic", "rich.table", "httpx2", "uvicorn", "aiohttp", "sqlite3", "psycopg")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+
 from tests.cli.commands import command, up, write_fleet
 from tests.postgresql import server as postgresql
 

@@ -18,8 +18,6 @@ import httpx2
 import orjson
 from starlette.applications import Starlette
 from starlette.routing import Mount
-from tests.doubles import SteppingClock
-from tests.fleets import files
 
 from quarterdeck.assembly import House, house
 from quarterdeck.console.app import build
@@ -40,6 +38,8 @@ from quarterdeck.domain.runs import RunOutcome
 from quarterdeck.services.runs import StartedRun
 from quarterdeck.settings import Settings
 from quarterdeck.store import actions
+from tests.doubles import SteppingClock
+from tests.fleets import files
 
 OWNER = Caller(id="local:ann", role="owner")
 ORIGIN = "http://127.0.0.1:7700"

@@ -6,6 +6,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+
+from quarterdeck.console.perimeter import HEADERS
+from quarterdeck.domain.limits import PAGE_ROWS_DEFAULT
 from tests.console.stage import (
     OWNER,
     Stage,
@@ -19,9 +22,6 @@ from tests.console.stage import (
     text_of,
     use,
 )
-
-from quarterdeck.console.perimeter import HEADERS
-from quarterdeck.domain.limits import PAGE_ROWS_DEFAULT
 
 HOSTILE = (
     "</pre></title><script>alert(1)</script><img src=x onerror=alert(1)>\"'><a href=http://evil."

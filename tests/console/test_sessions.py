@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 from itsdangerous import URLSafeSerializer
-from tests.doubles import SeededDice, SteppingClock
 
 from quarterdeck.console.session import LINK_SECONDS, LINKS_MAX, SESSION_SECONDS, Sessions
 from quarterdeck.domain.errors import Forbidden
 from quarterdeck.domain.people import Caller
+from tests.doubles import SeededDice, SteppingClock
 
 OWNER = Caller(id="local:ann", role="owner")
 

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.console.stage import ORIGIN, OWNER, Stage, hidden, stage, text_of
 
 from quarterdeck.console.session import COOKIE, LINK_SECONDS, SESSION_SECONDS, Sessions
+from tests.console.stage import ORIGIN, OWNER, Stage, hidden, stage, text_of
 
 SAME = {"sec-fetch-site": "same-origin"}
 

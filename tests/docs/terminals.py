@@ -1,12 +1,13 @@
-"""Plays the shell examples of a page as a reader would: real commands, real processes, free ports.
+"""Plays the shell examples of a page as a reader would: real commands and processes, free ports.
 
-A fence says what it is. ```` ```console NAME ```` is typed into the terminal of that name (`you` without
-one); terminals keep their variables from block to block, and share a folder. ```` ```console NAME stays ````
-starts a program that goes on. ```` ```yaml answers.yaml ```` saves a file. Any other fence is only read.
+A fence says what it is. ```` ```console NAME ```` is typed into the terminal of that name (`you`
+without one); terminals keep their variables from block to block, and share a folder.
+```` ```console NAME stays ```` starts a program that goes on. ```` ```yaml FILE ```` saves a file,
+```` ```diff FILE ```` changes one. Any other fence is only read.
 
-Below a command stands what it prints: each line must appear, in this order. `…` stands for what differs
-from run to run, a line that is only `…` for any lines. An id that ends in `…` is remembered: where a
-later command names it, the real one is typed.
+Below a command stands what it prints: each line must appear, in this order. `…` stands for what
+differs from run to run, a line that is only `…` for any lines. An id that ends in `…` is
+remembered: where a later command names it, the real one is typed.
 """
 
 import os
@@ -120,8 +121,9 @@ class Reader:
             found = self._start(command, pattern)
         else:
             output = self._type(name, command)
-            found = pattern.search(output)
-            assert found, f"line {block.line}: `{command}` printed\n{output}\nnot\n{step.printed}"
+            matched = pattern.search(output)
+            assert matched, f"line {block.line}: `{command}` printed\n{output}\nnot {step.printed}"
+            found = matched
         self.ids |= {f"{name}…": real for name, real in found.groupdict().items()}
         if command.startswith("quarterdeck init "):
             self._reroute(self.folder / command.split()[-1])
@@ -170,13 +172,13 @@ class Reader:
         return re.compile(r"(?:.*\n)*?".join(lines), re.MULTILINE)
 
     def _type(self, name: str, command: str) -> str:
-        """Type one command and wait for its end; it must succeed if the page does not show it fail."""
+        """Type one command and wait for its end: what it printed, errors included."""
         terminal = self._terminals.get(name) or self._open(name)
         assert terminal.stdin is not None
         assert terminal.stdout is not None
         terminal.stdin.write(f"{command}\necho __end__\n")
         terminal.stdin.flush()
-        printed = []
+        printed: list[str] = []
         for line in terminal.stdout:
             if line == "__end__\n":
                 return "".join(printed)

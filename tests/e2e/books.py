@@ -11,8 +11,6 @@ from typing import Any
 
 import httpx2
 import orjson
-from tests.e2e.processes import Launcher, Process
-from tests.simulation.crashes import check_ledger, check_money
 
 import quarterdeck.verifier
 from quarterdeck.sources import SystemClock, TimeSortedIds
@@ -20,6 +18,9 @@ from quarterdeck.store import actions
 from quarterdeck.store.database import Database
 from quarterdeck.store.postgresql import PostgresqlDatabase
 from quarterdeck.store.sqlite import SqliteDatabase
+from tests.e2e.processes import Launcher, Process
+from tests.e2e.traffic import Traffic
+from tests.simulation.crashes import check_ledger, check_money
 
 
 @contextlib.asynccontextmanager
@@ -66,9 +67,20 @@ def check_export(launcher: Launcher) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def check_seen(launcher: Launcher, rows: list[Any], traffic: Traffic, standin: Process) -> int:
+    """Every effect of a traffic, wherever it was seen; returns how many of the rarest kind."""
+    calls = check_vendor(rows, standin)
+    own = [row for row in rows if row["mark"] == "cooperative"]
+    carried_out = [row for row in rows if row["mark"] != "cooperative"]
+    paid = check_tool(launcher, carried_out, "pay", once=True)
+    filed = check_tool(launcher, carried_out, "file_note", once=False)
+    check_effects(own, "pay", Counter(traffic.own_effects), once=True)
+    return min(calls, paid, filed, len(traffic.own_effects))
+
+
 def check_tool(launcher: Launcher, rows: list[Any], tool: str, *, once: bool) -> int:
     """Every line a tool wrote has the action that allowed it; returns how many there are."""
-    path = launcher.data / "tools" / tool / "lines.txt"
+    path = launcher.effects / f"{tool}.txt"
     written = path.read_text(encoding="utf-8").split() if path.exists() else []
     return check_effects(rows, tool, Counter(int(n) for n in written), once=once)
 

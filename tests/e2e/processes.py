@@ -2,12 +2,14 @@
 
 import contextlib
 import json
+import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -118,12 +120,12 @@ class Launcher:
 
     def up(self, *more: str) -> Process:
         """`quarterdeck up` on any free port."""
-        return self.start("quarterdeck", "--json", *self._data(), "up", "--port", "0", *more)
+        return self.start("quarterdeck", "--json", *self.named, "up", "--port", "0", *more)
 
     def serve(self, role: str) -> Process:
         """`quarterdeck serve`, on any free port."""
         port = () if role == "worker" else ("--port", "0")
-        return self.start("quarterdeck", "--json", *self._data(), "serve", "--role", role, *port)
+        return self.start("quarterdeck", "--json", *self.named, "serve", "--role", role, *port)
 
     def standin(self, script: Mapping[str, Any]) -> Process:
         """The stand-in model playing a script, in a process of its own."""
@@ -131,16 +133,22 @@ class Launcher:
         path.write_text(json.dumps(script), encoding="utf-8")
         return self.start("quarterdeck-standin", "scripted", "--script", str(path))
 
-    def run(self, *arguments: str, status: int | None = 0, given: str | None = None) -> Completed:
+    def run(
+        self,
+        *arguments: str,
+        status: int | None = 0,
+        more: Mapping[str, str] | None = None,
+        file_bytes_max: int | None = None,
+    ) -> Completed:
         """Run `quarterdeck --json …` to its end; `status` is what it must end with."""
-        command = [str(BIN / "quarterdeck"), "--json", *self._data(), *arguments]
+        command = [str(BIN / "quarterdeck"), "--json", *self.named, *arguments]
         done = subprocess.run(
             command,
             capture_output=True,
             text=True,
             cwd=self.folder,
-            env=self.environment(),
-            input=given,
+            env=self.environment(more),
+            preexec_fn=None if file_bytes_max is None else partial(_limit, file_bytes_max),
             timeout=60,
             check=False,
         )
@@ -153,7 +161,16 @@ class Launcher:
         """The data folder."""
         return self.folder / "data"
 
-    def _data(self) -> tuple[str, ...]:
+    @property
+    def effects(self) -> Path:
+        """Where tools leave what they did; not in the data folder, which they cannot see."""
+        folder = self.folder / "effects"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The option that names the data folder."""
         return ("--data", str(self.data))
 
     def token(self) -> str:
@@ -176,6 +193,10 @@ class Launcher:
                 process.kill()
             elif process.popen.stdout is not None:
                 process.popen.stdout.close()
+
+
+def _limit(file_bytes_max: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes_max, file_bytes_max))
 
 
 @contextlib.contextmanager

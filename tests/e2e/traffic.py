@@ -5,13 +5,15 @@ Every call has content of its own, so that each effect, wherever it was seen, be
 
 import asyncio
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import httpx2
+
 from tests.fleets import files
 
 CHAT, MESSAGES = "/openai/v1/chat/completions", "/anthropic/v1/messages"
@@ -22,35 +24,35 @@ SOURCE: Final = """
 import time
 
 
-def _write(n):
+def _write(name, n):
     time.sleep(0.01)
-    with open("lines.txt", "a") as file:
+    with open(f"EFFECTS/{name}.txt", "a") as file:
         file.write(f"{n}\\n")
     time.sleep(0.01)
     return {"n": n}
 
 
 def look_up(n: int = 0, text: str = "") -> dict:
-    return _write(n)
+    return _write("look_up", n)
 
 
 def file_note(n: int = 0, text: str = "") -> dict:
-    return _write(n)
+    return _write("file_note", n)
 
 
 def pay(n: int = 0, text: str = "") -> dict:
-    return _write(n)
+    return _write("pay", n)
 
 
 def wipe(n: int = 0, text: str = "") -> dict:
-    return _write(n)
+    return _write("wipe", n)
 """
 
 
-def fleet_files(base_url: str, **caps: str) -> dict[str, bytes]:
-    """The small fleet, whose tools write a line for every call and whose clerk has a model more."""
+def fleet_files(base_url: str, effects: Path, **caps: str) -> dict[str, bytes]:
+    """The small fleet; its tools write a line for every call, and its clerk has a model more."""
     found = dict(files(base_url=base_url, **caps))
-    found["tools/tools.py"] = SOURCE.encode()
+    found["tools/tools.py"] = SOURCE.replace("EFFECTS", str(effects)).encode()
     agent = found["agents/clerk.yaml"].decode()
     router = "  router: {vendor: local, model: small-2}\n  judge:"
     found["agents/clerk.yaml"] = agent.replace("  judge:", router).encode()
@@ -83,8 +85,11 @@ class Traffic:
     credentials: list[str] = field(default_factory=list)
     own_effects: list[int] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
+    refusals: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     problems: list[str] = field(default_factory=list)
+    tolerated: frozenset[int] = frozenset()
     over: bool = False
+    reachable: asyncio.Event = field(default_factory=asyncio.Event)
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
     async def _post(
@@ -97,6 +102,7 @@ class Traffic:
         return await self._send(path, body, headers)
 
     async def _send(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> Any:
+        await self.reachable.wait()
         # A client for each call: none holds a connection to a server that is gone.
         async with httpx2.AsyncClient(
             base_url=self.url, timeout=60, trust_env=False, verify=False
@@ -107,6 +113,9 @@ class Traffic:
                 await asyncio.sleep(PAUSE_SECONDS)
                 return None
         self.answers[f"{path.split('/')[1]} {answer.status_code}"] += 1
+        if answer.status_code in self.tolerated:
+            self.refusals[path].add(answer.text)
+            await asyncio.sleep(PAUSE_SECONDS)
         return answer
 
     async def chat(self) -> None:
@@ -116,7 +125,7 @@ class Traffic:
         body = {"model": "small-2", "messages": said, "max_tokens": 40, "stream": n % 2 == 0}
         key = f"chat-{n}" if n % 3 == 0 else None
         answer = await self._post(CHAT, body, credential, key)
-        while answer is None and key is not None:
+        while key is not None and self._is_none(answer):
             answer = await self._post(CHAT, body, credential, key)
         # 409: the first attempt died with its server, and nobody knows what came of it.
         self._expect(answer, 200, *(() if key is None else (409,)))
@@ -157,18 +166,22 @@ class Traffic:
         self._expect(answer, 200, 401)
 
     async def _until_answered(self, path: str, body: Mapping[str, Any], credential: str) -> Any:
-        while (answer := await self._post(path, body, credential)) is None:
+        while self._is_none(answer := await self._post(path, body, credential)):
             await asyncio.sleep(PAUSE_SECONDS)
         return answer
 
+    def _is_none(self, answer: Any) -> bool:
+        return answer is None or answer.status_code in self.tolerated
+
     def _expect(self, answer: Any, *statuses: int) -> None:
-        if answer is not None and answer.status_code not in statuses:
+        if not self._is_none(answer) and answer.status_code not in statuses:
             path = answer.request.url.path
             self.problems.append(f"{path}: {answer.status_code} {answer.text[:500]}")
 
     async def go_on(self, step: Callable[[], Awaitable[None]]) -> None:
         """Repeat a step until the traffic is over."""
         while not self.over:
+            await self.reachable.wait()
             await step()
             await asyncio.sleep(PAUSE_SECONDS)
 
@@ -181,6 +194,9 @@ async def flowing(traffic: Traffic) -> AsyncIterator[None]:
     tasks = [asyncio.create_task(traffic.go_on(step)) for step in steps]
     try:
         yield
-    finally:
-        traffic.over = True
-        await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        raise
+    traffic.over = True
+    await asyncio.gather(*tasks)

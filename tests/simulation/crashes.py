@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from tests.doubles import CountingIds, SeededDice, SteppingClock
-from tests.fleets import files
 
 from quarterdeck.checkpoint.bindings import Bindings
 from quarterdeck.checkpoint.checkpoint import Checkpoint
@@ -40,6 +38,8 @@ from quarterdeck.store.database import Database, ReadFunction, T, WriteFunction
 from quarterdeck.store.keys import Keyring
 from quarterdeck.store.sqlite import SqliteDatabase
 from quarterdeck.store.standing import Process
+from tests.doubles import CountingIds, SeededDice, SteppingClock
+from tests.fleets import files
 
 OWNER = Caller(id="local:test", role="owner")
 TARGETS = ("small-1", "look_up", "file_note", "pay", "wipe", "nope")

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from tests.simulation.crashes import World, check, live
 
 SEEDS = 240

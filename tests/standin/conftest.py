@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.standin.served import FLEET, Play, Serve, Served
 
 from quarterdeck_standin.app import StandIn
 from quarterdeck_standin.classifier import Classifier, train
 from quarterdeck_standin.examples import read_examples
 from quarterdeck_standin.script import script_of
 from quarterdeck_standin.server import serving
+from tests.standin.served import FLEET, Play, Serve, Served
 
 
 @pytest.fixture

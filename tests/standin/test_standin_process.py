@@ -13,9 +13,9 @@ from typing import Any
 import httpx2
 import openai
 import pytest
-from tests.standin.served import FLEET
 
 from quarterdeck_standin.triage import MODEL
+from tests.standin.served import FLEET
 
 # Ends the process the moment any file of that name is opened, by whatever part of it.
 WATCHED = """

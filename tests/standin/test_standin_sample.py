@@ -7,9 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.standin.served import FLEET
 
 from quarterdeck_standin.examples import OFF_TOPIC, read_examples
+from tests.standin.served import FLEET
 
 KINDS = {"clear", "ambiguous", "multi", "off_topic"}
 

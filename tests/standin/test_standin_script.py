@@ -9,10 +9,10 @@ import httpx2
 import openai
 import orjson
 import pytest
-from tests.standin.served import Play, Served
 
 from quarterdeck.domain.errors import Invalid
 from quarterdeck_standin.script import load_script, script_of
+from tests.standin.served import Play, Served
 
 BODY = orjson.dumps({"model": "m", "messages": [{"role": "user", "content": "hello"}]})
 STREAMED = orjson.dumps(orjson.loads(BODY) | {"stream": True})

@@ -7,13 +7,13 @@ from typing import Any
 
 import openai
 import pytest
-from tests.standin.served import Serve, Served
 
 from quarterdeck.domain.errors import Invalid
 from quarterdeck_standin.app import StandIn
 from quarterdeck_standin.classifier import Guess
 from quarterdeck_standin.conversation import Turn
 from quarterdeck_standin.triage import MODEL, Ticket, Triage, brief_of, decision, ticket_of
+from tests.standin.served import Serve, Served
 
 TOOLS: list[Any] = [
     {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}

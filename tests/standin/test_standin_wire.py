@@ -10,9 +10,9 @@ import httpx2
 import openai
 import pytest
 from pydantic import BaseModel
-from tests.standin.served import Play, Served
 
 from quarterdeck_standin.tokens import text_tokens
+from tests.standin.served import Play, Served
 
 WORDS = "Two calls follow, naïve as they are 👋."
 CALLS = [

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.postgresql import server
-from tests.store.places import Desk, Place
 
 from quarterdeck.store import standing
 from quarterdeck.store.database import Database
+from tests.postgresql import server
+from tests.store.places import Desk, Place
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

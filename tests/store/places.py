@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from tests.fleets import files
 
 from quarterdeck.checkpoint.bindings import Bindings
 from quarterdeck.checkpoint.checkpoint import Checkpoint
@@ -28,6 +27,7 @@ from quarterdeck.store.keys import Keyring
 from quarterdeck.store.postgresql import PostgresqlDatabase, connect, translated
 from quarterdeck.store.sqlite import SqliteDatabase
 from quarterdeck.store.standing import Process
+from tests.fleets import files
 
 OWNER = Caller(id="local:test", role="owner")
 DICE = SystemDice()

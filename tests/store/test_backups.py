@@ -5,7 +5,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.store.places import DICE, OWNER, Desk, Place
 
 from quarterdeck.domain.actions import Done, InDoubt, Proposal
 from quarterdeck.domain.errors import (
@@ -24,6 +23,7 @@ from quarterdeck.sources import SystemClock, TimeSortedIds
 from quarterdeck.store import standing
 from quarterdeck.store.keys import Keyring
 from quarterdeck.verifier import verify
+from tests.store.places import DICE, OWNER, Desk, Place
 
 VIEWER = Caller(id="local:viewer", role="viewer")
 

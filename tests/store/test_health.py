@@ -9,9 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.fleets import files
-from tests.postgresql import server
-from tests.store.places import DICE, OWNER, Desk, ended_sessions
 
 from quarterdeck.checkpoint.bindings import Bindings
 from quarterdeck.domain.errors import Forbidden
@@ -25,6 +22,9 @@ from quarterdeck.settings import Settings
 from quarterdeck.sources import SystemClock
 from quarterdeck.store import actions, secrets, standing
 from quarterdeck.store.postgresql import connect
+from tests.fleets import files
+from tests.postgresql import server
+from tests.store.places import DICE, OWNER, Desk, ended_sessions
 
 
 class ShiftedClock(SystemClock):

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from tests.store.places import DICE, OWNER, Desk, Place, Raw, entry, noting
 
 from quarterdeck.domain.actions import Done, Refused
 from quarterdeck.domain.errors import Corrupt, Forbidden, NotFound, QuarterdeckError
@@ -24,6 +23,7 @@ from quarterdeck.store import leaves, ledger
 from quarterdeck.store.actions import ADMITTED, SETTLED
 from quarterdeck.store.database import Database, Transaction
 from quarterdeck.verifier import Report, verify
+from tests.store.places import DICE, OWNER, Desk, Place, Raw, entry, noting
 
 SIGNER = Signer.from_seed(b"s" * 32)
 

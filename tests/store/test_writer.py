@@ -8,8 +8,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.store.places import Place, ended_sessions, noting
-from tests.store.relay import Loss, relaying
 
 from quarterdeck.domain.errors import (
     Conflict,
@@ -23,6 +21,8 @@ from quarterdeck.keys import Signer
 from quarterdeck.store import ledger
 from quarterdeck.store.database import Database, Transaction
 from quarterdeck.store.writer import LOOP_GROUP_MAX
+from tests.store.places import Place, ended_sessions, noting
+from tests.store.relay import Loss, relaying
 
 PUT = "insert into secrets (name, sealed, set_at) values (:name, :sealed, :at)"
 NAMES = "select name from secrets order by name"

@@ -110,12 +110,21 @@ def _asked_before(tx: Transaction, draft: Draft) -> Row | None:
 
 
 def _reserve(tx: Transaction, draft: Draft, verdict: Verdict) -> Reservation | Shortfall:
-    """Room on every budget; what is denied anyway is not measured and opens no window."""
+    """Hold what the action may use, if it may happen now; else only look whether there is room.
+
+    What is denied anyway is not measured and opens no window.
+    """
     if verdict.answer == "deny":
         return Reservation(holds=(), owner=draft.process)
-    rows = budgets.open_windows(tx, draft.windows)
     holds = holds_of(draft.windows, draft.ruling.bound or _NOTHING)
-    return reserve(rows, holds, draft.process)
+    now = verdict.answer in ("allow", "redact")
+    if now and budgets.hold(tx, holds):
+        return Reservation(holds=holds, owner=draft.process)
+    reserved = reserve(budgets.open_windows(tx, draft.windows), holds, draft.process)
+    if now and isinstance(reserved, Reservation):
+        held = budgets.hold(tx, holds)
+        assert held, "there was room a moment ago, in the same transaction"
+    return reserved
 
 
 def _terms(tx: Transaction, ruling: Ruling, current: standing.Standing) -> Terms | None:
@@ -139,10 +148,8 @@ def _record(
     incarnation: str,
 ) -> None:
     action = admission.action
-    if isinstance(admission, Cleared):
-        budgets.hold(tx, admission.reservation)
-        if draft.sealed_arguments is not None:
-            sealed.put(tx, f"{action.id}/arguments", action.run, draft.sealed_arguments)
+    if isinstance(admission, Cleared) and draft.sealed_arguments is not None:
+        sealed.put(tx, f"{action.id}/arguments", action.run, draft.sealed_arguments)
     body = actions.insert(
         tx,
         action,

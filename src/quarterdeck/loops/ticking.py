@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from quarterdeck.domain.errors import QuarterdeckError
+
 _log = structlog.get_logger("loops")
 
 
@@ -23,6 +25,8 @@ async def repeat(tick: Tick) -> None:
     while True:
         try:
             await tick.run()
+        except QuarterdeckError as error:  # a database that is away for a while: no stack, no alarm
+            _log.warning("tick_failed", tick=tick.name, error=error.message)
         except Exception:  # noqa: BLE001  around a loop's tick: said, and tried again
             _log.exception("tick_failed", tick=tick.name)
         await asyncio.sleep(tick.seconds)
