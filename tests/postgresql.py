@@ -92,27 +92,60 @@ def _drop(url: str, name: str) -> None:
         pass  # our own server is gone already, and the database with it
 
 
+@dataclass(slots=True)
+class Cluster:
+    """A server of our own, that a test may stop and start again."""
+
+    folder: Path
+    binaries: Path
+    user: int | None
+    port: int = 0
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @classmethod
+    def make(cls) -> "Cluster":
+        """A new one, not yet started; its files are gone at the end of the process."""
+        folder = Path(tempfile.mkdtemp(prefix="quarterdeck-postgresql-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        binaries, user = _binaries(folder), NOBODY if os.geteuid() == 0 else None
+        if user is not None:
+            folder.chmod(0o755)
+        data = folder / "data"
+        data.mkdir(mode=0o700)
+        if user is not None:
+            os.chown(data, user, user)
+        _run([str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust",
+              "--encoding=UTF8", "--locale=C", "--no-sync"], user, folder)  # fmt: skip
+        return cls(folder, binaries, user)
+
+    @property
+    def url(self) -> str:
+        """Its own database."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        """Start it, on the port it had before if there was one."""
+        for _ in range(5):
+            port = self.port or _free_port()
+            process = _serve(self.binaries, self.folder / "data", port, self.user)
+            url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+            if _answers(process, url):
+                self.port, self.process = port, process
+                atexit.register(_stop, process)
+                return
+        log = (self.folder / "log").read_text(encoding="utf-8", errors="replace")
+        raise RuntimeError(f"PostgreSQL does not start: {log[-2000:]}")
+
+    def stop(self) -> None:
+        """Stop it at once, as a crash would: what was not committed is gone."""
+        if self.process is not None:
+            _stop(self.process)
+
+
 def _start() -> str:
-    folder = Path(tempfile.mkdtemp(prefix="quarterdeck-postgresql-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    binaries, user = _binaries(folder), NOBODY if os.geteuid() == 0 else None
-    if user is not None:
-        folder.chmod(0o755)
-    data = folder / "data"
-    data.mkdir(mode=0o700)
-    if user is not None:
-        os.chown(data, user, user)
-    _run([str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust",
-          "--encoding=UTF8", "--locale=C", "--no-sync"], user, folder)  # fmt: skip
-    for _ in range(5):
-        port = _free_port()
-        process = _serve(binaries, data, port, user)
-        url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-        if _answers(process, url):
-            atexit.register(_stop, process)
-            return url
-    log = (data.parent / "log").read_text(encoding="utf-8", errors="replace")
-    raise RuntimeError(f"PostgreSQL does not start: {log[-2000:]}")
+    cluster = Cluster.make()
+    cluster.start()
+    return cluster.url
 
 
 def _binaries(folder: Path) -> Path:

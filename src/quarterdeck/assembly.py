@@ -290,7 +290,7 @@ def ticks(built: House) -> list[Tick]:
         Tick(
             name="renew_lease",
             seconds=PROCESS_HEARTBEAT_SECONDS,
-            run=lambda: renew_lease(built.db, built.process),
+            run=lambda: renew_lease(checkpoint, built.process),
         ),
         Tick(
             name="watch_standing",

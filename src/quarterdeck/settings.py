@@ -16,6 +16,7 @@ NAMES: Final = {
     "QUARTERDECK_HOST": "the address to listen on (default: 127.0.0.1)",
     "QUARTERDECK_PORT": "the port to listen on (default: 7700)",
     "QUARTERDECK_URL": "for the command line: the server to talk to",
+    "QUARTERDECK_GATEWAY_URL": "where agents reach the gateway, if not at the server's own URL",
     "QUARTERDECK_TOKEN": "for the command line: a person's token for that server",
     "QUARTERDECK_RUN": "inside a run: its id, as `runs start` and `exec` export it",
     "QUARTERDECK_CREDENTIAL": "inside a run: its credential, good for as long as the run",
@@ -32,6 +33,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 7700
     url: str | None = None
+    gateway_url: str | None = None
     token: str | None = field(default=None, repr=False)
     run: str | None = None
     credential: str | None = field(default=None, repr=False)
@@ -78,6 +80,7 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         host=ours.get("QUARTERDECK_HOST", "127.0.0.1"),
         port=_port(ours.get("QUARTERDECK_PORT", "7700")),
         url=ours.get("QUARTERDECK_URL") or None,
+        gateway_url=ours.get("QUARTERDECK_GATEWAY_URL") or None,
         token=ours.get("QUARTERDECK_TOKEN") or None,
         run=ours.get("QUARTERDECK_RUN") or None,
         credential=ours.get("QUARTERDECK_CREDENTIAL") or None,

@@ -108,7 +108,10 @@ class Launcher:
 
     def start(self, *command: str, more: Mapping[str, str] | None = None) -> Process:
         """Start a command and read the object it prints when it is ready."""
-        process = self.spawn(*command, more=more)
+        return self.ready(self.spawn(*command, more=more))
+
+    def ready(self, process: Process) -> Process:
+        """A process that was spawned, once it has printed its object."""
         said = ""
         for line in process.popen.stdout or ():
             said += line
@@ -116,16 +119,18 @@ class Launcher:
                 process.said = dict(json.loads(said))
                 return process
         status = process.popen.wait(STOP_SECONDS)
-        raise AssertionError(f"{command} ended with {status}: {said}{process.logged()[-3000:]}")
+        raise AssertionError(f"it ended with {status}: {said}{process.logged()[-3000:]}")
 
     def up(self, *more: str) -> Process:
         """`quarterdeck up` on any free port."""
         return self.start("quarterdeck", "--json", *self.named, "up", "--port", "0", *more)
 
-    def serve(self, role: str) -> Process:
-        """`quarterdeck serve`, on any free port."""
-        port = () if role == "worker" else ("--port", "0")
-        return self.start("quarterdeck", "--json", *self.named, "serve", "--role", role, *port)
+    def serve(self, *roles: str) -> list[Process]:
+        """`quarterdeck serve`, a process for each role, on any free port; all start at once."""
+        common = ("quarterdeck", "--json", *self.named, "serve", "--role")
+        ports = {"worker": ()}
+        spawned = [self.spawn(*common, r, *ports.get(r, ("--port", "0"))) for r in roles]
+        return [self.ready(process) for process in spawned]
 
     def standin(self, script: Mapping[str, Any]) -> Process:
         """The stand-in model playing a script, in a process of its own."""

@@ -42,7 +42,7 @@ async def test_a_disk_that_fills_up_in_the_middle_of_traffic_loses_nothing(
         standin = launcher.standin(script())
         fleet = launcher.write(fleet_files(standin.url, launcher.effects))
         server = launcher.up("--fleet", str(fleet))
-        traffic = Traffic(url=server.url, token=launcher.token(), tolerated=frozenset((503,)))
+        traffic = Traffic((server.url,), server.url, launcher.token(), tolerated=frozenset((503,)))
         traffic.credentials.append(run_as_a_program(server.url, traffic.token)["credential"])
         traffic.reachable.set()
         async with flowing(traffic):

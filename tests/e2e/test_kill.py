@@ -65,7 +65,8 @@ async def _up(launcher: Launcher, traffic: Traffic, up: tuple[str, ...]) -> Proc
     """Start a server and tell the clients where it is. Runs of before go on; there is a new one."""
     command = ("quarterdeck", "--json", *launcher.named, *up)
     server = await asyncio.to_thread(launcher.start, *command)
-    traffic.url, traffic.token = server.url, launcher.token()
+    traffic.urls, traffic.api_url = (server.url,), server.url
+    traffic.token = launcher.token()
     traffic.credentials.append(run_as_a_program(server.url, traffic.token)["credential"])
     traffic.reachable.set()
     return server

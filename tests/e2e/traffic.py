@@ -50,20 +50,25 @@ def wipe(n: int = 0, text: str = "") -> dict:
 
 
 def fleet_files(base_url: str, effects: Path, **caps: str) -> dict[str, bytes]:
-    """The small fleet; its tools write a line for every call, and its clerk has a model more."""
+    """The small fleet; its tools write a line for every call, and its clerk has models more."""
     found = dict(files(base_url=base_url, **caps))
     found["tools/tools.py"] = SOURCE.replace("EFFECTS", str(effects)).encode()
     agent = found["agents/clerk.yaml"].decode()
-    router = "  router: {vendor: local, model: small-2}\n  judge:"
-    found["agents/clerk.yaml"] = agent.replace("  judge:", router).encode()
+    more = "  router: {vendor: local, model: small-2}\n"
+    more += "  extractor: {vendor: local, model: small-3}\n"
+    found["agents/clerk.yaml"] = agent.replace("  judge:", f"{more}  judge:").encode()
     fleet = found["fleet.yaml"].decode()
-    prices = 'prices: {small-2: {input: "0.15", output: "0.60"}, small-1:'
+    price = '{input: "0.15", output: "0.60"}'
+    prices = f"prices: {{small-2: {price}, small-3: {price}, small-1:"
     found["fleet.yaml"] = fleet.replace("prices: {small-1:", prices).encode()
     return found
 
 
 def script() -> dict[str, Any]:
-    """`small-1` asks for tools, each time with a number of its own; the others just talk."""
+    """`small-1` asks for tools, with a number of its own each time; the others just talk.
+
+    `small-3` talks for a minute.
+    """
     rules: list[dict[str, Any]] = []
     for nth in range(1, SCRIPTED_TURNS + 1):
         tool = (None, "pay", "file_note")[nth % 3]
@@ -72,6 +77,7 @@ def script() -> dict[str, Any]:
             {"model": "small-1", "nth": nth, "answer": {"text": "so", "tool_calls": calls}}
         )
     rules.append({"model": "small-2", "generate": {"chunks": 12, "delay_seconds": 0.01}})
+    rules.append({"model": "small-3", "generate": {"chunks": 600, "delay_seconds": 0.1}})
     rules.append({"dialect": "anthropic", "answer": {"text": "yes it is", "delay_seconds": 0.01}})
     return {"rules": rules}
 
@@ -80,7 +86,8 @@ def script() -> dict[str, Any]:
 class Traffic:
     """What the clients know: where the server is, which runs they have, what they did and saw."""
 
-    url: str = ""
+    urls: tuple[str, ...] = ()
+    api_url: str = ""
     token: str = ""
     credentials: list[str] = field(default_factory=list)
     own_effects: list[int] = field(default_factory=list)
@@ -91,6 +98,7 @@ class Traffic:
     over: bool = False
     reachable: asyncio.Event = field(default_factory=asyncio.Event)
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+    _turns: "itertools.count[int]" = field(default_factory=itertools.count)
 
     async def _post(
         self, path: str, body: Mapping[str, Any], credential: str, key: str | None = None
@@ -103,9 +111,12 @@ class Traffic:
 
     async def _send(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> Any:
         await self.reachable.wait()
+        url = self.urls[next(self._turns) % len(self.urls)]
+        if path == "/v1/runs":
+            url = self.api_url
         # A client for each call: none holds a connection to a server that is gone.
         async with httpx2.AsyncClient(
-            base_url=self.url, timeout=60, trust_env=False, verify=False
+            base_url=url, timeout=60, trust_env=False, verify=False
         ) as client:
             try:
                 answer = await client.post(path, json=body, headers=headers)

@@ -57,10 +57,12 @@ class CrashingDatabase:
     world: "World"
     dialect: str = "sqlite"
 
-    async def write(self, fn: WriteFunction[T], *, touches: Sequence[str] = ()) -> T:
+    async def write(
+        self, fn: WriteFunction[T], *, touches: Sequence[str] = (), patient: bool = False
+    ) -> T:
         """Write, unless the process dies before it, or before it hears of it."""
         await self.world.pause("before a commit")
-        result: T = await self.inner.write(fn, touches=touches)
+        result: T = await self.inner.write(fn, touches=touches, patient=patient)
         await self.world.pause("after a commit")
         return result
 

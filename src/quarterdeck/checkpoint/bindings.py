@@ -18,12 +18,17 @@ class Binding:
     agent: Agent
     fleet: Fleet
     windows: dict[str, Mapping[BudgetId, Cap | None]] = field(default_factory=dict)
+    allowances: dict[Dialect, frozenset[str]] = field(default_factory=dict)
 
     def allowed(self, dialect: Dialect) -> frozenset[str]:
         """What the agent's vendors of this dialect may do beyond the safe default."""
-        names = {model.vendor for model in self.agent.models}
-        vendors = (self.fleet.vendors[name] for name in names)
-        return frozenset().union(*(v.allow for v in vendors if v.dialect == dialect))
+        found = self.allowances.get(dialect)
+        if found is None:
+            names = {model.vendor for model in self.agent.models}
+            vendors = (self.fleet.vendors[name] for name in names)
+            found = frozenset().union(*(v.allow for v in vendors if v.dialect == dialect))
+            self.allowances[dialect] = found
+        return found
 
 
 @dataclass(slots=True)

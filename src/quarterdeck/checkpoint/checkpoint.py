@@ -66,6 +66,8 @@ class Watch:
 
     noticed: Standing = NOTHING_NOTICED
     disk_low: bool = False
+    renewed_at: int = 0
+    steady_since: int = 0  # when this process last began to renew its lease without a gap
 
     @property
     def epoch(self) -> int:
@@ -161,8 +163,11 @@ class Checkpoint:
             bound=ruled.bound,
         )
 
-    async def settle(self, cleared: Cleared, receipt: Receipt) -> Done:
-        """Charge what the effect used and commit its outcome; a tool's result leaves only after."""
+    async def settle(self, cleared: Cleared, receipt: Receipt, *, patient: bool = False) -> Done:
+        """Charge what the effect used and commit its outcome; a tool's result leaves only after.
+
+        `patient` where nobody waits for the commit: a model's answer has left already.
+        """
         action = cleared.action
         used = _used(cleared, receipt)
         if "error" in receipt.detail:
@@ -181,7 +186,7 @@ class Checkpoint:
             nonces=(nonces[:NONCE_BYTES], nonces[NONCE_BYTES:]),
         )
         try:
-            overrun = await self.commit_settlement(settlement)
+            overrun = await self.commit_settlement(settlement, patient=patient)
         except (Unavailable, LimitExceeded):
             # The effect took place: what cannot be committed now is kept on disk and retried.
             await asyncio.to_thread(self.spool.put, settlement)
@@ -190,11 +195,14 @@ class Checkpoint:
             raise Conflict(f"action `{action.id}` was settled before")
         return Done(action=action, receipt=receipt, overrun_nanousd=overrun)
 
-    async def commit_settlement(self, settlement: Settlement) -> int | None:
+    async def commit_settlement(
+        self, settlement: Settlement, *, patient: bool = False
+    ) -> int | None:
         """Commit a settlement: the overrun, or `None` if the action was settled before."""
         return await self.db.write(
             lambda tx: settlements.settle(tx, settlement),
             touches=tuple(hold.budget for hold in settlement.reservation.holds),
+            patient=patient,
         )
 
     async def doubt(self, action: ActionId, process: str, *, because: str) -> None:

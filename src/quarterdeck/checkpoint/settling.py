@@ -28,7 +28,7 @@ class Settling:
 
     async def _settle(self, cleared: Cleared, receipt: Receipt) -> None:
         try:
-            await self.checkpoint.settle(cleared, receipt)
+            await self.checkpoint.settle(cleared, receipt, patient=True)
         except Conflict:
             _log.warning("settled_before", action=cleared.action.id)
         except Exception:  # noqa: BLE001  around an effect: said loudly, swept later, never silent

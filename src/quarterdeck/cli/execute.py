@@ -38,7 +38,8 @@ def execute(
     from quarterdeck.cli.client import ask
 
     body = {"agent": agent, "input": read_input(input)}
-    started = ask(given, lambda api: start_external(api, body))
+    gateway = given.settings().gateway_url
+    started = ask(given, lambda api: start_external(api, body, gateway))
     render.warn(f"run {started['id']} of {started['agent']}")
     ended: dict[str, Any] = {
         "state": "failed",

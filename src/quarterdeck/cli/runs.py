@@ -105,7 +105,8 @@ def start(
 
     body = {"agent": agent, "input": read_input(input)}
     if external:
-        shown = ask(given, lambda api: start_external(api, body))
+        gateway = given.settings().gateway_url
+        shown = ask(given, lambda api: start_external(api, body, gateway))
         _show_external(given, shown)
         return
     body |= {"kind": "runner", "wait": True}
@@ -168,21 +169,25 @@ def read_input(text: str) -> Any:
     return value
 
 
-async def start_external(api: "Api", body: dict[str, Any]) -> dict[str, Any]:
-    """Start a run for a program of the caller's own: its credential, and what to export."""
+async def start_external(api: "Api", body: dict[str, Any], gateway: str | None) -> dict[str, Any]:
+    """Start a run for a program of the caller's own: its credential, and what to export.
+
+    `gateway` is where model calls go, if not to the server the command talks to.
+    """
     from quarterdeck.cli.client import server_of
 
     url = server_of(api)
     started = await api.post("/v1/runs", {**body, "kind": "external"})
-    return {**started, "environment": environment(url, started["id"], started["credential"])}
+    exported = environment(url, gateway or url, started["id"], started["credential"])
+    return {**started, "environment": exported}
 
 
-def environment(url: str, run: str, credential: str) -> dict[str, str]:
+def environment(url: str, gateway: str, run: str, credential: str) -> dict[str, str]:
     """What a program needs in its environment to work under a run."""
     return {
-        "OPENAI_BASE_URL": f"{url}/openai/v1",
+        "OPENAI_BASE_URL": f"{gateway.rstrip('/')}/openai/v1",
         "OPENAI_API_KEY": credential,
-        "ANTHROPIC_BASE_URL": f"{url}/anthropic",
+        "ANTHROPIC_BASE_URL": f"{gateway.rstrip('/')}/anthropic",
         "ANTHROPIC_API_KEY": credential,
         "QUARTERDECK_URL": url,
         "QUARTERDECK_RUN": run,

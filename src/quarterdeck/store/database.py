@@ -58,8 +58,12 @@ class Database(Protocol):
 
     dialect: str
 
-    def write(self, fn: WriteFunction[T], *, touches: Sequence[str] = ...) -> Awaitable[T]:
+    def write(
+        self, fn: WriteFunction[T], *, touches: Sequence[str] = ..., patient: bool = ...
+    ) -> Awaitable[T]:
         """Queue a write; the result comes after its group has committed.
+
+        A `patient` write may wait a moment for company: for what nobody waits for.
 
         `touches` are the ids of the budget rows it will update: PostgreSQL locks the union of a
         group in one ordered statement.

@@ -259,7 +259,9 @@ class PostgresqlDatabase:
                 hint="check QUARTERDECK_DATABASE_URL and that the server accepts connections",
             ) from error
 
-    def write(self, fn: WriteFunction[T], *, touches: Sequence[str] = ()) -> Awaitable[T]:
+    def write(
+        self, fn: WriteFunction[T], *, touches: Sequence[str] = (), patient: bool = False
+    ) -> Awaitable[T]:
         """Queue a write."""
         return self._writer.submit(fn, touches)
 

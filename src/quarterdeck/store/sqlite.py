@@ -169,9 +169,11 @@ class SqliteDatabase:
         connection.execute("pragma busy_timeout=0")
         return SqliteWrites(connection, self._chain, self._clock)
 
-    def write(self, fn: WriteFunction[T], *, touches: Sequence[str] = ()) -> Awaitable[T]:
+    def write(
+        self, fn: WriteFunction[T], *, touches: Sequence[str] = (), patient: bool = False
+    ) -> Awaitable[T]:
         """Queue a write."""
-        return self._writer.submit(fn, touches)
+        return self._writer.submit(fn, touches, patient=patient)
 
     def read(self, fn: ReadFunction[T]) -> Awaitable[T]:
         """Run a read on a reader's connection."""

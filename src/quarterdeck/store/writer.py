@@ -20,6 +20,7 @@ from quarterdeck.domain.limits import WRITE_GROUP_MAX, WRITE_QUEUE_MAX
 from quarterdeck.store.database import Chain, Transaction, WriteFunction
 
 T = TypeVar("T")
+PATIENCE_SECONDS: Final = 0.002
 LOOP_GROUP_MAX: Final = 64  # a group runs in the loop: this many keep it under about 5 ms
 _STOP: Final = object()
 
@@ -73,6 +74,7 @@ class _Job:
     touches: Sequence[str]
     future: "asyncio.Future[Any]"
     loop: asyncio.AbstractEventLoop
+    patient: bool = False
     result: Any = None
     error: BaseException | None = None
 
@@ -147,9 +149,12 @@ class LoopWriter:
     """The event loop runs the functions, a thread makes the commit: where statements are calls.
 
     A thread that runs SQLite statements gives up the interpreter at every one of them and waits for
-    it again behind a busy loop: measured, that made a pair of writes cost five times as much. So
-    statements run in the loop (microseconds each) and only the flush to disk, which takes as long
-    as the disk likes, happens beside it. Both never use the connection at the same time.
+    it again behind a busy loop (decision 0002). So statements run in the loop, microseconds each,
+    and only the flush to disk, which takes as long as the disk likes, happens beside it. Both never
+    use the connection at the same time.
+
+    A patient write waits up to PATIENCE_SECONDS for a group that forms without it: nobody waits for
+    its commit, and the next urgent write takes it along for the price of none (decision 0005).
     """
 
     def __init__(self, connection: WriteConnection) -> None:
@@ -159,21 +164,41 @@ class LoopWriter:
         self._busy = False
         self._closed = False
         self._idle: asyncio.Event | None = None
+        self._urgent = 0
+        self._timer: asyncio.TimerHandle | None = None
 
-    def submit(self, fn: WriteFunction[T], touches: Sequence[str]) -> "asyncio.Future[T]":
+    def submit(
+        self, fn: WriteFunction[T], touches: Sequence[str], *, patient: bool
+    ) -> "asyncio.Future[T]":
         """Queue a function; the future resolves after the commit."""
         _check_room(closed=self._closed, waiting=len(self._waiting))
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(_Job(fn, touches, future, loop))
-        if not self._busy:
+        self._waiting.append(_Job(fn, touches, future, loop, patient))
+        self._urgent += not patient
+        self._go_on(loop)
+        return future
+
+    def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run a group now if somebody waits for it, soon if nobody does."""
+        if self._busy or not self._waiting:
+            return
+        if self._urgent or self._closed or len(self._waiting) >= LOOP_GROUP_MAX:
             self._busy = True
             loop.call_soon(self._run_group)
-        return future
+        elif self._timer is None:
+            self._timer = loop.call_later(PATIENCE_SECONDS, self._lose_patience, loop)
+
+    def _lose_patience(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._waiting and not self._busy:
+            self._busy = True
+            self._run_group()
 
     def _run_group(self) -> None:
         count = min(len(self._waiting), LOOP_GROUP_MAX)
         group = [self._waiting.popleft() for _ in range(count)]
+        self._urgent -= sum(not job.patient for job in group)
         loop = group[0].loop
         before = (self._connection.chain.number, self._connection.chain.previous)
         begun = _begun(self._connection, group)
@@ -186,16 +211,17 @@ class LoopWriter:
         if error is not None:  # a bug: what it did not commit must not look committed
             _fail(group, error)
         _deliver(group)
-        if self._waiting:
-            self._waiting[0].loop.call_soon(self._run_group)
-            return
         self._busy = False
-        if self._idle is not None:
+        self._go_on(group[0].loop)
+        if self._idle is not None and not self._busy:
             self._idle.set()
 
     async def close(self) -> None:
         """Finish what is queued, then close the connection."""
         self._closed = True
+        self._go_on(asyncio.get_running_loop())
+        if self._timer is not None:
+            self._timer.cancel()
         if self._busy:
             self._idle = asyncio.Event()
             await self._idle.wait()
@@ -215,8 +241,7 @@ def _begun(connection: WriteConnection, group: Sequence[_Job]) -> bool:
     before = (connection.chain.number, connection.chain.previous)
     try:
         connection.begin(())
-        for job in group:
-            _run_job(connection, connection.chain, job)
+        _run_all(connection, group)
     except Exception:  # noqa: BLE001  it is run again in the thread, which says what is wrong
         _forget(connection, connection.chain, before)
         return False

@@ -169,8 +169,6 @@ class _Call:
         await self.send({"type": "http.response.body", "body": rest})
 
     async def _start(self, cleared: Cleared, answer: Answer, *, whole: bool) -> None:
-        # Ours is the time until now, less what we waited for the vendor's first byte.
-        ours = self.gateway.clock.monotonic() - self.started - self.waited
         await self.send(
             {
                 "type": "http.response.start",
@@ -178,10 +176,15 @@ class _Call:
                 "headers": [
                     *headers.to_client(answer.headers, whole=whole),
                     (b"x-quarterdeck-action-id", cleared.action.id.encode()),
-                    (b"x-quarterdeck-overhead-ms", f"{ours * 1000:.3f}".encode()),
+                    (b"x-quarterdeck-overhead-ms", self._overhead()),
                 ],
             }
         )
+
+    def _overhead(self) -> bytes:
+        """Our time until now, less what we waited for the vendor's first byte."""
+        ours = self.gateway.clock.monotonic() - self.started - self.waited
+        return f"{ours * 1000:.3f}".encode()
 
     async def _unreachable(self, cleared: Cleared, message: str) -> None:
         failure = Failure(
@@ -206,6 +209,7 @@ class _Call:
                 "headers": [
                     _JSON,
                     (b"x-quarterdeck-action-id", done.action.id.encode()),
+                    (b"x-quarterdeck-overhead-ms", self._overhead()),
                     (b"x-quarterdeck-repeated", b"true"),
                 ],
             }
