@@ -55,11 +55,20 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / 100
 
 
-@contextlib.contextmanager
-def upstream() -> Iterator[int]:
+def upstream() -> contextlib.AbstractContextManager[int]:
     """The raw upstream's port."""
+    return _listening("benchmarks.upstream")
+
+
+def relay(upstream_port: int) -> contextlib.AbstractContextManager[int]:
+    """The port of a bare relay of the same stack."""
+    return _listening("benchmarks.relay", f"http://127.0.0.1:{upstream_port}/v1/chat/completions")
+
+
+@contextlib.contextmanager
+def _listening(module: str, *arguments: str) -> Iterator[int]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.upstream"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     try:
