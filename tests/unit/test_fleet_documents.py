@@ -153,12 +153,14 @@ JSON = st.recursive(
     | st.integers(-INTEGER_MAX, INTEGER_MAX)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=100), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
 
-@given(st.dictionaries(st.text(), JSON, max_size=4))
+@given(st.dictionaries(st.text(max_size=100), JSON, max_size=4))
 @settings(max_examples=200, deadline=None)
 def test_json_is_read_as_json_reads_it(value: dict[str, Any]) -> None:
     text = json.dumps(value, indent=1)

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 import httpx2
 
 from quarterdeck.cli.failures import ApiFailure
-from quarterdeck.cli.lock import Held, Server, find_server, held
+from quarterdeck.cli.lock import Held, Server, held
 from quarterdeck.cli.options import Given
 from quarterdeck.domain.errors import Invalid, Unavailable
 from quarterdeck.domain.limits import PAGE_ROWS_MAX
@@ -124,7 +124,7 @@ def ask(given: Given, act: Callable[[Api], Awaitable[T]]) -> T:
 async def connect(settings: Settings) -> AsyncIterator[Api]:
     """The API to talk to."""
     if settings.url is not None:
-        token = settings.token or _local_token(settings) or settings.credential
+        token = settings.token or settings.credential
         async with _remote(_checked(settings.url), token, trust_env=True) as api:
             yield api
         return
@@ -139,16 +139,6 @@ async def connect(settings: Settings) -> AsyncIterator[Api]:
             return
     async with _remote(server.url, server.token, trust_env=False) as api:
         yield api
-
-
-def _local_token(settings: Settings) -> str | None:
-    """The data folder's token, if the server asked for is the one that serves it.
-
-    A shell that exported a run's environment names that server too: whoever may read the token is
-    its owner there, and not only the run.
-    """
-    server = find_server(settings.folder)
-    return server.token if server is not None and server.url == settings.url else None
 
 
 def _hold_or_find(folder: Path, holding: contextlib.ExitStack) -> Server | None:
