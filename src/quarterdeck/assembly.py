@@ -36,6 +36,7 @@ from quarterdeck.keys import SealingKey
 from quarterdeck.loops.renew_lease import renew_lease, watch_standing
 from quarterdeck.loops.seal_ledger import seal_ledger
 from quarterdeck.loops.settle_spooled import settle_spooled
+from quarterdeck.loops.settle_unanswered import settle_unanswered
 from quarterdeck.loops.sweep_actions import sweep_actions
 from quarterdeck.loops.ticking import Tick
 from quarterdeck.loops.watch_disk import watch_disk
@@ -298,6 +299,7 @@ def ticks(built: House) -> list[Tick]:
             run=lambda: watch_standing(built.db, checkpoint.watch),
         ),
         Tick(name="settle_spooled", seconds=2, run=lambda: settle_spooled(checkpoint)),
+        Tick(name="settle_unanswered", seconds=1, run=lambda: settle_unanswered(checkpoint)),
     ]
     if built.settings.database_url is None:  # else it is the server's disk that counts
         folder = built.settings.folder

@@ -13,6 +13,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -295,7 +296,7 @@ async def check_money(db: Database, rows: list[Any]) -> None:
             elif row["state"] in ("done", "failed"):
                 charged[hold.budget] += row["cost_nanousd"]
     for scope in ("fleet", "team:desk", "agent:clerk"):
-        for budget in await db.read(lambda tx, s=scope: budgets.list_open(tx, s)):
+        for budget in await db.read(partial(budgets.list_open, scope=scope)):
             assert budget.held == held[budget.id], "held is what open actions hold, no more"
             assert budget.charged == charged[budget.id], "charged is what settled actions cost"
             if budget.cap is not None:
@@ -303,6 +304,7 @@ async def check_money(db: Database, rows: list[Any]) -> None:
     tallied = await db.read(
         lambda tx: tx.row("select coalesce(sum(cost_nanousd), 0) as n from tallies")
     )
+    assert tallied is not None
     assert tallied["n"] == sum(row["cost_nanousd"] for row in rows)
 
 

@@ -52,6 +52,7 @@ from quarterdeck.store import actions, ledger, runs, sealed
 from quarterdeck.store.database import Database, Row, Transaction
 from quarterdeck.store.keys import Keyring
 from quarterdeck.store.standing import Standing
+from quarterdeck.store.writer import CommitUnknown
 
 IDENTITIES_KNOWN_MAX: Final = 10_000
 RUN_KEYS_KNOWN_MAX: Final = 1_000
@@ -89,6 +90,8 @@ class Checkpoint:
     process: str
     spool: Spool
     watch: Watch = field(default_factory=Watch)
+    # Admissions that may be committed without anybody having been told, and when they were asked.
+    unanswered: dict[ActionId, int] = field(default_factory=dict)
     _identities: "OrderedDict[str, RunIdentity]" = field(default_factory=OrderedDict, repr=False)
     _run_keys: "OrderedDict[RunId, SealingKey]" = field(default_factory=OrderedDict)
 
@@ -135,9 +138,14 @@ class Checkpoint:
             sealed_arguments=await self._seal_arguments(action, ruling),
             noticed=self.watch.noticed,
         )
-        answer = await self.db.write(
-            lambda tx: admissions.admit(tx, draft), touches=tuple(draft.windows)
-        )
+        try:
+            answer = await self.db.write(
+                lambda tx: admissions.admit(tx, draft), touches=tuple(draft.windows)
+            )
+        except (asyncio.CancelledError, Unavailable) as error:
+            if not isinstance(error, Unavailable) or isinstance(error.__cause__, CommitUnknown):
+                self.unanswered[action_id] = now
+            raise
         if isinstance(answer, Earlier):
             return await self._as_before(answer.row)
         self.recorder.stored(prepared)
