@@ -1,8 +1,12 @@
-"""The only doubles: a clock that steps, ids that count, dice with a seed."""
+"""The only doubles: a clock that steps, ids that count, dice with a seed, a database away."""
 
 import random
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+
+from quarterdeck.domain.errors import Unavailable
+from quarterdeck.store.database import Database, ReadFunction, T, WriteFunction
 
 
 @dataclass
@@ -58,3 +62,25 @@ class SeededDice:
     def token(self) -> str:
         """A pseudo-random secret."""
         return self.bytes(32).hex()
+
+
+@dataclass
+class AwayDatabase:
+    """A database that reads and cannot write: away, or full."""
+
+    inner: Database
+    dialect: str = "sqlite"
+
+    async def write(
+        self, fn: WriteFunction[T], *, touches: Sequence[str] = (), patient: bool = False
+    ) -> T:
+        """Refuse, as the real ones do when they cannot commit."""
+        raise Unavailable("the database could not commit: disk full", hint="free some space")
+
+    def read(self, fn: ReadFunction[T]) -> Awaitable[T]:
+        """Read."""
+        return self.inner.read(fn)
+
+    async def close(self) -> None:
+        """Close."""
+        await self.inner.close()
