@@ -64,6 +64,7 @@ class Figures:
     tokens: dict[str, int] = field(default_factory=dict)
     denials: list[dict[str, Any]] = field(default_factory=list)
     ledger: dict[str, Any] = field(default_factory=dict)
+    filed: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -91,9 +92,10 @@ def main() -> int:
         figures = asyncio.run(_work(server, standin["url"], _questions(examples, chosen.limit)))
         name = "banking77" if "banking77" in str(examples) else "sample"
         passed = _report(figures, name)
-        _how_to_look_closer(server)
+        _how_to_look_closer(None if chosen.exit else str(server["sign_in"]))
         if chosen.exit:
             return 0 if passed else 1
+        console.print("\nServing until Ctrl-C.")
         children.wait()
         return 0
 
@@ -261,6 +263,10 @@ async def _read_figures(client: httpx2.AsyncClient, standin: str, figures: Figur
     refused = sum(row["refused"] for row in costs)
     figures.denials = [{"refused": refused}] if refused else []
     figures.ledger = (await client.post("/v1/ledger/verify")).json()
+    tickets = WORK / "data" / "tools" / "route_ticket" / "tickets.jsonl"
+    if tickets.exists():
+        lines = tickets.read_text(encoding="utf-8").splitlines()
+        figures.filed = [json.loads(line)["ticket"] for line in lines]
 
 
 def _report(figures: Figures, name: str) -> bool:
@@ -289,6 +295,11 @@ def _report(figures: Figures, name: str) -> bool:
             f"coverage (at least {COVERAGE_MIN[name]:.0%})",
             coverage >= COVERAGE_MIN[name],
             f"{coverage:.1%} routed, {1 - coverage:.1%} escalated to a person",
+        ),
+        (
+            "every routed ticket was filed once",
+            len(figures.filed) == len(set(figures.filed)) == len(routed),
+            f"{len(figures.filed):,} lines in the tool's own file",
         ),
         (
             "charges equal the model's own count",
@@ -324,17 +335,18 @@ def _counted(states: Counter[str]) -> str:
     return ", ".join(f"{count:,} {state}" for state, count in states.most_common())
 
 
-def _how_to_look_closer(server: dict[str, Any]) -> None:
+def _how_to_look_closer(sign_in: str | None) -> None:
     folder = (WORK / "data").relative_to(ROOT)
     console.print("\nLook closer:")
-    console.print(f"  the console      {server['sign_in']}", soft_wrap=True)
+    if sign_in is not None:
+        console.print(f"  {'the console':<17} {sign_in}", soft_wrap=True, highlight=False)
     for what, command in (
         ("runs", "runs list"),
         ("what it cost", "costs --by agent,target"),
         ("verify the ledger", "ledger verify"),
     ):
-        console.print(f"  {what:<16} .venv/bin/quarterdeck --data {folder} {command}")
-    console.print("\nServing until Ctrl-C.")
+        line = f"  {what:<17} .venv/bin/quarterdeck --data {folder} {command}"
+        console.print(line, soft_wrap=True, highlight=False)
 
 
 if __name__ == "__main__":
