@@ -42,3 +42,12 @@ async def test_an_unreadable_file_holds_up_none_behind_it(bench: Bench) -> None:
     (spool.folder / "act_00000000000000000000000000").write_bytes(b"not sealed by us" * 4)
     assert await settle_spooled(bench.house.checkpoint) == 1
     assert spool.list_names() == ["act_00000000000000000000000000"], "it stays, for a person"
+
+
+async def test_a_settlement_that_breaks_leaves_its_action_in_doubt_and_not_held_for_ever(
+    bench: Bench,
+) -> None:
+    cleared = await _cleared(bench, 3)
+    unwritable = Receipt(status="done", result=b"{}", detail={"what": object()})
+    await bench.house.settling.start(cleared, unwritable)
+    assert (await bench.row(cleared.action.id))["state"] == "in_doubt"

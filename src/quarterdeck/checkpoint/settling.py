@@ -31,8 +31,11 @@ class Settling:
             await self.checkpoint.settle(cleared, receipt, patient=True)
         except Conflict:
             _log.warning("settled_before", action=cleared.action.id)
-        except Exception:  # noqa: BLE001  around an effect: said loudly, swept later, never silent
+        except Exception:  # noqa: BLE001  around an effect: said loudly, then in doubt, never silent
             _log.exception("settlement_failed", action=cleared.action.id)
+            # Our own process is alive, so no sweep would ever take this one for orphaned.
+            process = self.checkpoint.process
+            await self.checkpoint.doubt(cleared.action.id, process, because="settlement failed")
 
     async def drain(self) -> None:
         """Wait until all have ended."""
