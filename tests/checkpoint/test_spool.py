@@ -1,8 +1,10 @@
 """Receipts that could not be committed wait on disk, and are committed once."""
 
+import pytest
+
 from quarterdeck.domain.actions import Cleared, Receipt
 from quarterdeck.loops.settle_spooled import settle_spooled
-from tests.checkpoint.conftest import Bench
+from tests.checkpoint.conftest import OWNER, Bench
 from tests.doubles import AwayDatabase
 
 
@@ -51,3 +53,13 @@ async def test_a_settlement_that_breaks_leaves_its_action_in_doubt_and_not_held_
     unwritable = Receipt(status="done", result=b"{}", detail={"what": object()})
     await bench.house.settling.start(cleared, unwritable)
     assert (await bench.row(cleared.action.id))["state"] == "in_doubt"
+
+
+async def test_so_does_one_that_somebody_waits_for(bench: Bench) -> None:
+    async def unwritable(cleared: Cleared) -> Receipt:
+        return Receipt(status="done", result=b"{}", detail={"what": object()})
+
+    with pytest.raises(TypeError):
+        await bench.house.checkpoint.carry_out(bench.tool("pay", n=4), unwritable)
+    [action] = await bench.house.services.actions.list_of_run(OWNER, bench.run.id, after="", rows=9)
+    assert action["state"] == "in_doubt"

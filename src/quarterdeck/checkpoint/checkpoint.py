@@ -104,7 +104,12 @@ class Checkpoint:
         if isinstance(receipt, InDoubt):
             await self.doubt(receipt.action.id, self.process, because="timeout")
             return receipt
-        return await self.settle(admission, receipt)
+        try:
+            return await self.settle(admission, receipt)
+        except Exception:
+            # Whatever broke, the effect took place: what is still open is in doubt, then swept.
+            await self.doubt(admission.action.id, self.process, because="settlement failed")
+            raise
 
     async def admit(self, proposal: Proposal) -> Admission:
         """Decide a proposal and commit the decision; a Cleared comes back only after the commit."""
