@@ -50,9 +50,9 @@ from quarterdeck.keys import SealingKey, credential_hash
 from quarterdeck.sources import Clock, Dice, Ids, datetime_of, day_of
 from quarterdeck.store import actions, ledger, runs, sealed
 from quarterdeck.store.database import Database, Row, Transaction
+from quarterdeck.store.group import CommitUnknown
 from quarterdeck.store.keys import Keyring
 from quarterdeck.store.standing import Standing
-from quarterdeck.store.writer import CommitUnknown
 
 IDENTITIES_KNOWN_MAX: Final = 10_000
 RUN_KEYS_KNOWN_MAX: Final = 1_000

@@ -30,7 +30,7 @@ def settle(tx: Transaction, settlement: Settlement) -> int | None:
     action, receipt = settlement.action, settlement.receipt
     body = actions.finish(
         tx,
-        action.id,
+        action,
         receipt,
         cost_nanousd=settlement.used.nanousd,
         response=None if settlement.prepared is None else settlement.prepared.root,

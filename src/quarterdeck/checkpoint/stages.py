@@ -29,6 +29,7 @@ from quarterdeck.store.standing import Standing
 UNKNOWN_CREDENTIAL: Final = "this credential is not known, has expired or was revoked"
 UNKNOWN_HINT: Final = "start a run with `quarterdeck runs start` and use its credential"
 _WRITES: Final = ("write", "privileged")
+_NOTHING_FROZEN: Final = allow("standing", "nothing it is part of is frozen")
 
 
 class Ruling(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,6 +152,8 @@ def _arguments_verdict(tool: Tool, proposal: Proposal) -> Verdict:
 
 def freeze_verdict(action: Action, standing: Standing) -> Verdict:
     """Whether anything the action is part of is frozen."""
+    if not standing.frozen:
+        return _NOTHING_FROZEN
     scopes = (
         "fleet",
         f"team:{action.team}",
@@ -162,7 +165,7 @@ def freeze_verdict(action: Action, standing: Standing) -> Verdict:
     for scope in scopes:
         if scope in standing.frozen:
             return deny(f"freeze:{scope}", f"{scope.replace(':', ' ')} is frozen")
-    return allow("standing", "nothing it is part of is frozen")
+    return _NOTHING_FROZEN
 
 
 def check_run(row: Row | None, now: int) -> None:

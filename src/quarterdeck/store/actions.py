@@ -1,6 +1,6 @@
 """Rows of the action journal: slim, one per action; bodies live in payloads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -9,7 +9,7 @@ import orjson
 from quarterdeck.domain import labels as labelling
 from quarterdeck.domain.actions import Action, Admission, Cleared, Receipt, Refused, Suggested
 from quarterdeck.domain.budgets import Hold, Reservation
-from quarterdeck.domain.ids import ActionId, RunId
+from quarterdeck.domain.ids import RunId
 from quarterdeck.domain.verdicts import Verdict
 from quarterdeck.store.database import Reading, Row, Transaction
 
@@ -21,18 +21,19 @@ values (:id, :run, :agent, :team, :revision, :kind, :target, :mark, :state, :ans
   :labels, :digest, :idempotency_key, :process, :incarnation, :proposed_at, :not_after, :holds,
   :price_version, 0, :request)
 """
+_STATE: Final = "select state from actions where id = :id"
 _FINISH: Final = """
-update actions set state = :state, settled_at = :now, cost_nanousd = :cost_nanousd,
+update actions set state = :state, settled_at = :settled_at, cost_nanousd = :cost_nanousd,
   usage = :usage, usage_source = :usage_source, detail = :detail, response = :response
-where id = :id and state in ('begun', 'in_doubt')
+where id = :id
 """
 _TALLY: Final = """
 insert into tallies (day, team, agent, kind, target, actions, failed, refused, cost_nanousd,
   input, cache_read, cache_write, output, reasoning)
-values (:day, :team, :agent, :kind, :target, 1, :failed, :refused, :cost_nanousd,
+values (:day, :team, :agent, :kind, :target, :actions, :failed, :refused, :cost_nanousd,
   :input, :cache_read, :cache_write, :output, :reasoning)
 on conflict (day, team, agent, kind, target) do update set
-  actions = tallies.actions + 1, failed = tallies.failed + excluded.failed,
+  actions = tallies.actions + excluded.actions, failed = tallies.failed + excluded.failed,
   refused = tallies.refused + excluded.refused,
   cost_nanousd = tallies.cost_nanousd + excluded.cost_nanousd,
   input = tallies.input + excluded.input, cache_read = tallies.cache_read + excluded.cache_read,
@@ -40,6 +41,11 @@ on conflict (day, team, agent, kind, target) do update set
   output = tallies.output + excluded.output, reasoning = tallies.reasoning + excluded.reasoning
 """
 _OPEN: Final = ("begun", "in_doubt")
+_TALLIED: Final = (
+    *("day", "team", "agent", "kind", "target", "actions", "failed", "refused"),
+    *("cost_nanousd", "input", "cache_read", "cache_write", "output", "reasoning"),
+)
+_NO_COUNTS: Final = (0,) * (len(_TALLIED) - 5)
 
 # What the leaf of an admission, and of a settlement, commits to: columns of the action's row.
 ADMITTED: Final = (
@@ -125,51 +131,43 @@ def insert(
         "price_version": None if price is None else price.version,
         "request": request,
     }
-    tx.execute(_INSERT, row)
+    tx.later(_INSERT, row, key=action.id, about=(action.id, action.run))
     return {name: row[name] for name in ADMITTED}
 
 
 def finish(
-    tx: Transaction, action: ActionId, receipt: Receipt, *, cost_nanousd: int, response: str | None
+    tx: Transaction, action: Action, receipt: Receipt, *, cost_nanousd: int, response: str | None
 ) -> dict[str, Any] | None:
     """Settle an open action; returns what its leaf commits to, `None` if it was settled before."""
+    before = tx.locked_row(_STATE, {"id": action.id}, about=action.id)
+    if before is None or before["state"] not in _OPEN:
+        return None
     usage = None if receipt.usage is None else orjson.dumps(receipt.usage.as_json()).decode()
     row = {
-        "id": action,
+        "id": action.id,
         "state": receipt.status,
-        "now": tx.now,
+        "settled_at": tx.now,
         "cost_nanousd": cost_nanousd,
         "usage": usage,
         "usage_source": receipt.usage_source,
         "detail": orjson.dumps(receipt.detail).decode() if receipt.detail else None,
         "response": response,
     }
-    if tx.execute(_FINISH, row) != 1:
-        return None
-    row["settled_at"] = row.pop("now")
-    return row
+    tx.later(_FINISH, row, key=action.id, about=(action.id, action.run))
+    return {name: row[name] for name in SETTLED}
 
 
-def tally(tx: Transaction, action: Action, day: str, counted: dict[str, int]) -> None:
+def tally(tx: Transaction, action: Action, day: str, counted: Mapping[str, int]) -> None:
     """Count an ended action into its day; `counted` names the columns that are not zero."""
-    params: dict[str, Any] = dict.fromkeys(
-        (
-            "failed",
-            "refused",
-            "cost_nanousd",
-            "input",
-            "cache_read",
-            "cache_write",
-            "output",
-            "reasoning",
-        ),
-        0,
+    key = (day, action.team, action.agent, action.kind, action.target)
+    queued = tx.queued(_TALLY, key)
+    row: dict[str, Any] = (
+        dict(zip(_TALLIED, (*key, *_NO_COUNTS), strict=True)) if queued is None else {**queued}
     )
-    params.update(counted)
-    params.update(
-        day=day, team=action.team, agent=action.agent, kind=action.kind, target=action.target
-    )
-    tx.execute(_TALLY, params)
+    row["actions"] += 1
+    for column, count in counted.items():
+        row[column] += count
+    tx.later(_TALLY, row, key=key)
 
 
 def find(tx: Reading, action: str) -> Row | None:
@@ -177,22 +175,24 @@ def find(tx: Reading, action: str) -> Row | None:
     return tx.row("select * from actions where id = :id", {"id": action})
 
 
-def find_by_key(tx: Reading, run: RunId, idempotency_key: str) -> Row | None:
+def find_by_key(tx: Transaction, run: RunId, idempotency_key: str) -> Row | None:
     """The action a run asked for before under this key, unless it was refused or held."""
     return tx.row(
         "select * from actions where run = :run and idempotency_key = :key"
         " and state not in ('refused', 'held', 'not_attempted')",
         {"run": run, "key": idempotency_key},
+        about=run,
     )
 
 
-def find_repeat(tx: Reading, action: Action, since: int) -> Row | None:
+def find_repeat(tx: Transaction, action: Action, since: int) -> Row | None:
     """The same call of the same run, made a moment ago and not refused."""
     return tx.row(
         "select * from actions where run = :run and digest = :digest and kind = 'tool'"
         " and target = :target and proposed_at > :since"
         " and state in ('begun', 'done', 'failed', 'in_doubt') order by id desc limit 1",
         {"run": action.run, "digest": action.digest, "target": action.target, "since": since},
+        about=action.run,
     )
 
 

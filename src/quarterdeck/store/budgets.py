@@ -12,15 +12,10 @@ _OPEN: Final = """
 insert into budgets (id, cap, held, charged, overrun) values (:id, :cap, 0, 0, 0)
 on conflict do nothing
 """
-# The condition and the change are one statement, so a cap is exact on both databases. One row at a
-# time: a list of ids costs SQLite a table of its own, three times the price of three updates.
-_HOLD: Final = """
-update budgets set held = held + :amount
-where id = :id and (cap is null or held + charged + :amount <= cap)
-"""
-_SETTLE: Final = """
-update budgets set held = held - :held, charged = charged + :charged, overrun = overrun + :overrun
-where id = :id
+# A group's writes read each row once, locked, and queue its new state: the row is written once.
+_ROW: Final = "select id, cap, held, charged, overrun from budgets where id = :id"
+_SET: Final = """
+update budgets set held = :held, charged = :charged, overrun = :overrun where id = :id
 """
 _RECAP: Final = """
 update budgets set cap = :cap,
@@ -69,21 +64,38 @@ def _amount(cap: Cap | None) -> int | None:
 
 def hold(tx: Transaction, holds: Sequence[Hold]) -> bool:
     """Keep every hold aside if each of its budgets has room; else, or if one is not open, none."""
-    for number, one in enumerate(holds):
-        if tx.execute(_HOLD, {"id": one.budget, "amount": one.amount}) != 1:
-            settle(tx, [(before, 0, 0) for before in holds[:number]])
+    changed = []
+    for one in holds:
+        row = _state(tx, one.budget)
+        if row is None:
             return False
+        held = row["held"] + one.amount
+        if row["cap"] is not None and held + row["charged"] > row["cap"]:
+            return False
+        changed.append({**row, "held": held})
+    for row in changed:
+        tx.later(_SET, row, key=row["id"])
     return True
 
 
 def settle(tx: Transaction, charged: Iterable[tuple[Hold, int, int]]) -> None:
     """Turn holds into charges: (hold, amount charged, amount beyond the hold)."""
-    rows = [
-        {"id": h.budget, "held": h.amount, "charged": amount, "overrun": overrun}
-        for h, amount, overrun in charged
-    ]
-    if rows:
-        tx.execute_many(_SETTLE, rows)
+    for hold, amount, overrun in charged:
+        row = _state(tx, hold.budget)
+        assert row is not None, "what is held was opened"
+        after = {
+            "id": row["id"],
+            "cap": row["cap"],
+            "held": row["held"] - hold.amount,
+            "charged": row["charged"] + amount,
+            "overrun": row["overrun"] + overrun,
+        }
+        tx.later(_SET, after, key=hold.budget)
+
+
+def _state(tx: Transaction, budget: BudgetId) -> Row | None:
+    """A budget as this group has left it so far."""
+    return tx.queued(_SET, budget) or tx.locked_row(_ROW, {"id": budget}, about=budget)
 
 
 def recap(tx: Transaction, budget: BudgetId, cap: int | None) -> None:

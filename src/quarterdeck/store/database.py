@@ -1,22 +1,24 @@
 """The one seam between SQL and the rest.
 
 A write is one synchronous function over a transaction: it cannot await, so no transaction spans a
-remote wait (I-5). The writer runs queued functions each in its own savepoint, commits once, then
-resumes the callers. SQL is the portable subset with `:named` parameters; both dialects run it.
+remote wait (I-5). The writer runs queued functions one after the other, commits once, then resumes
+the callers. SQL is the portable subset with `:named` parameters; both dialects run it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 Row: TypeAlias = Mapping[str, Any]
 Params: TypeAlias = Mapping[str, Any]
+# For `about`: what is read is in tables no row is ever queued for.
+NEVER_QUEUED: Final = ""
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class Chain:
-    """Where this process's chain of ledger leaves stands; undone with the savepoint it moved in."""
+    """Where this process's chain of ledger leaves stands; put back where the leaf is taken back."""
 
     writer: str
     number: int = 0
@@ -26,18 +28,29 @@ class Chain:
 class Reading(Protocol):
     """Statements that only read."""
 
-    def row(self, sql: str, params: Params = ...) -> Row | None:
-        """The first row, or `None`."""
+    def row(self, sql: str, params: Params = ..., *, about: str | None = ...) -> Row | None:
+        """The first row, or `None`. In a write, `about` says what it reads about: rows that are
+        queued about nothing of that may stay queued.
+        """
 
     def rows(self, sql: str, params: Params = ...) -> Sequence[Row]:
         """All rows."""
 
 
 class Transaction(Reading, Protocol):
-    """Statements inside the writer's transaction."""
+    """Statements inside the writer's transaction (`store/batch.py`)."""
 
     chain: Chain
     now: int  # microseconds, read once per group: the database's own time on PostgreSQL (I-16)
+
+    def locked_row(self, sql: str, params: Params, *, about: str | None = ...) -> Row | None:
+        """The first row, which no other process changes until this transaction ends."""
+
+    def later(self, sql: str, row: Params, *, key: Hashable, about: tuple[str, ...] = ...) -> None:
+        """Queue a row for a statement nobody needs the answer of; a key's last one counts."""
+
+    def queued(self, sql: str, key: Hashable) -> Params | None:
+        """The row that is queued under a key."""
 
     def execute(self, sql: str, params: Params = ...) -> int:
         """Run one statement; returns how many rows it changed."""

@@ -98,7 +98,7 @@ def append(tx: Transaction, entry: Entry, nonce: bytes, *, keep_body: bool = Tru
         at=tx.now,
         nonce=nonce,
     )
-    tx.execute(
+    tx.later(
         _APPEND,
         {
             "writer": leaf.writer,
@@ -108,6 +108,7 @@ def append(tx: Transaction, entry: Entry, nonce: bytes, *, keep_body: bool = Tru
             "body": leaf.body.decode("utf-8") if keep_body else None,
             "nonce": nonce,
         },
+        key=leaf.number,
     )
     chain.number, chain.previous = leaf.number, leaf.hash
 

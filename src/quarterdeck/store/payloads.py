@@ -67,9 +67,9 @@ def make(team: TeamName, key: bytes, kind: str, content: Redacted) -> Payload:
 
 def put(tx: Transaction, payloads: Iterable[Payload]) -> None:
     """Store payloads; those already there stay as they are."""
-    rows = [{"hash": p.hash, "team": p.team, "kind": p.kind, "body": p.body} for p in payloads]
-    if rows:
-        tx.execute_many(_INSERT, rows)
+    for p in payloads:
+        row = {"hash": p.hash, "team": p.team, "kind": p.kind, "body": p.body}
+        tx.later(_INSERT, row, key=p.hash)
 
 
 def get(tx: Reading, payload: str) -> bytes:

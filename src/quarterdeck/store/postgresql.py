@@ -11,15 +11,18 @@ from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg.types.numeric import IntLoader
 
 from quarterdeck.domain.errors import Conflict, Invalid, Unavailable
 from quarterdeck.store import migrations
 from quarterdeck.store.database import Chain, Params, ReadFunction, Row, WriteFunction
-from quarterdeck.store.writer import CommitUnknown, Deadlocked, GroupLost, ThreadWriter
+from quarterdeck.store.group import CommitUnknown, Deadlocked, GroupLost
+from quarterdeck.store.writer import ThreadWriter
 
 T = TypeVar("T")
+_NOTHING: Final[Params] = {}
 READERS: Final = 4
 CONNECT_SECONDS: Final = 5
 NAME_BYTES_MAX: Final = 63  # the server cuts an application name here
@@ -70,10 +73,13 @@ class _Statements:
     def __init__(self, connection: "psycopg.Connection[dict[str, Any]]") -> None:
         self.connection = connection
 
-    def row(self, sql: str, params: Params = {}) -> Row | None:  # noqa: B006  read only
+    def row(  # a connection has no queue to send first
+        self, sql: str, params: Params = _NOTHING, *, about: str | None = None
+    ) -> Row | None:
+        """The first row, or `None`."""
         return self.connection.execute(translated(sql), params, prepare=True).fetchone()
 
-    def rows(self, sql: str, params: Params = {}) -> Sequence[Row]:  # noqa: B006  read only
+    def rows(self, sql: str, params: Params = _NOTHING) -> Sequence[Row]:
         return self.connection.execute(translated(sql), params, prepare=True).fetchall()
 
 
@@ -93,7 +99,7 @@ class PostgresqlWrites(_Statements):
         self.now = 0
         migrations.migrate_postgresql(self.connection)
 
-    def execute(self, sql: str, params: Params = {}) -> int:  # noqa: B006  read only
+    def execute(self, sql: str, params: Params = _NOTHING) -> int:
         """Run one statement."""
         return self.connection.execute(translated(sql), params, prepare=True).rowcount
 
@@ -101,6 +107,18 @@ class PostgresqlWrites(_Statements):
         """Run one statement for every row, in one pipeline."""
         with self.connection.cursor() as cursor:
             cursor.executemany(translated(sql), rows)
+
+    def execute_all(self, batch: Sequence[tuple[str, Sequence[Params]]]) -> None:
+        """Run each statement for each of its rows, all in one round trip."""
+        if self.connection.info.transaction_status == TransactionStatus.IDLE:
+            raise GroupLost("the transaction was ended")
+        with self.connection.pipeline(), self.connection.cursor() as cursor:
+            for sql, rows in batch:
+                cursor.executemany(translated(sql), rows)
+
+    def locked_row(self, sql: str, params: Params) -> Row | None:
+        """The first row; other processes wait for it until this transaction ends."""
+        return self.row(f"{sql} for update", params)
 
     def try_lock(self, name: str) -> bool:
         """An advisory lock, gone with the transaction."""
@@ -143,28 +161,6 @@ class PostgresqlWrites(_Statements):
             if last is not None:
                 self.chain.number, self.chain.previous = last["number"], last["hash"]
 
-    def savepoint(self) -> None:
-        """Mark."""
-        try:
-            self.connection.execute("savepoint job")
-        except psycopg.Error as error:
-            raise self._lost(error) from error
-
-    def release(self) -> None:
-        """Keep."""
-        try:
-            self.connection.execute("release savepoint job")
-        except psycopg.Error as error:
-            raise self._lost(error) from error
-
-    def undo(self) -> None:
-        """Forget what the function did; a dead connection or a deadlock takes the whole group."""
-        try:
-            self.connection.execute("rollback to savepoint job")
-            self.connection.execute("release savepoint job")
-        except psycopg.Error as error:
-            raise self._lost(error) from error
-
     def waiting(self) -> "nullcontext[None]":
         """Every `begin` waits here."""
         return nullcontext()
@@ -181,6 +177,9 @@ class PostgresqlWrites(_Statements):
         except psycopg.Error as error:
             raise self._lost(error) from error
         self._settled_id, self._chain_unknown = self._attempt_id, False
+
+    def tidy(self) -> None:
+        """The server does that by itself."""
 
     def _committed_after_all(self, error: psycopg.Error) -> bool:
         """Ask on a new connection. The old session may still be on its way to the commit."""

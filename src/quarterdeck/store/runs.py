@@ -11,7 +11,7 @@ from quarterdeck.domain.ids import AgentName, RevisionHash, RunId, TeamName
 from quarterdeck.domain.labels import Labels
 from quarterdeck.domain.limits import RUN_CREDENTIAL_SECONDS
 from quarterdeck.domain.runs import RunIdentity, RunOutcome
-from quarterdeck.store.database import Reading, Row, Transaction
+from quarterdeck.store.database import NEVER_QUEUED, Reading, Row, Transaction
 
 _INSERT: Final = """
 insert into runs (id, agent, team, revision, state, kind, started_by, correlation, labels,
@@ -111,7 +111,7 @@ def find_identity(tx: Reading, credential_hash: bytes) -> RunIdentity | None:
 
 def find_standing(tx: Reading, run: RunId) -> Row | None:
     """The run's row as far as an admission needs it, with the epoch and incarnation of now."""
-    return tx.row(_STANDING, {"run": run})
+    return tx.row(_STANDING, {"run": run}, about=NEVER_QUEUED)
 
 
 def renew_credential(tx: Transaction, run: RunId, deadline: int) -> None:
@@ -124,7 +124,7 @@ def renew_credential(tx: Transaction, run: RunId, deadline: int) -> None:
 
 def join_labels(tx: Transaction, run: RunId, labels: Labels) -> None:
     """Add labels to a run; they never leave it (I-8)."""
-    row = tx.row("select labels from runs where id = :run", {"run": run})
+    row = tx.row("select labels from runs where id = :run", {"run": run}, about=NEVER_QUEUED)
     assert row is not None
     present = labelling.parse(row["labels"])
     if not labels <= present:

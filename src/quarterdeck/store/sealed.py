@@ -4,17 +4,20 @@ Opened only by `checkpoint/`, `orchestration/` and an approver's recorded reveal
 exported or logged. The run's key is destroyed when the run has ended with nothing open.
 """
 
+from typing import Final
+
 from quarterdeck.keys import SealingKey
 from quarterdeck.store.database import Reading, Transaction
+
+_PUT: Final = """
+insert into sealed (id, run, body) values (:id, :run, :body)
+on conflict (id) do update set body = excluded.body
+"""
 
 
 def put(tx: Transaction, item: str, run: str, sealed: bytes) -> None:
     """Keep sealed bytes under an id (an action's id and what it is of)."""
-    tx.execute(
-        "insert into sealed (id, run, body) values (:id, :run, :body)"
-        " on conflict (id) do update set body = excluded.body",
-        {"id": item, "run": run, "body": sealed},
-    )
+    tx.later(_PUT, {"id": item, "run": run, "body": sealed}, key=item)
 
 
 def find(tx: Reading, item: str) -> bytes | None:

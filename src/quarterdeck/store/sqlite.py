@@ -13,9 +13,11 @@ from quarterdeck.domain.errors import Conflict, Corrupt, Unavailable
 from quarterdeck.sources import Clock
 from quarterdeck.store import migrations
 from quarterdeck.store.database import Chain, Params, ReadFunction, Row, WriteFunction
-from quarterdeck.store.writer import GroupLost, LoopWriter
+from quarterdeck.store.group import GroupLost
+from quarterdeck.store.writer import LoopWriter
 
 T = TypeVar("T")
+_NOTHING: Final[Params] = {}
 READERS: Final = 4
 BUSY_SECONDS: Final = 5
 _STATEMENTS_CACHED: Final = 512
@@ -45,11 +47,14 @@ class _Statements:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
 
-    def row(self, sql: str, params: Params = {}) -> Row | None:  # noqa: B006  read only
+    def row(  # a connection has no queue to send first
+        self, sql: str, params: Params = _NOTHING, *, about: str | None = None
+    ) -> Row | None:
+        """The first row, or `None`."""
         found: Row | None = self.connection.execute(sql, params).fetchone()
         return found
 
-    def rows(self, sql: str, params: Params = {}) -> Sequence[Row]:  # noqa: B006  read only
+    def rows(self, sql: str, params: Params = _NOTHING) -> Sequence[Row]:
         found: Sequence[Row] = self.connection.execute(sql, params).fetchall()
         return found
 
@@ -63,13 +68,29 @@ class SqliteWrites(_Statements):
         self.now = clock.micros()
         self._clock = clock
 
-    def execute(self, sql: str, params: Params = {}) -> int:  # noqa: B006  read only
+    def execute(self, sql: str, params: Params = _NOTHING) -> int:
         """Run one statement."""
+        self._check_open()
         return self.connection.execute(sql, params).rowcount
 
     def execute_many(self, sql: str, rows: Sequence[Params]) -> None:
         """Run one statement for every row."""
+        self._check_open()
         self.connection.executemany(sql, rows)
+
+    def execute_all(self, batch: Sequence[tuple[str, Sequence[Params]]]) -> None:
+        """Run each statement for each of its rows."""
+        for sql, rows in batch:
+            self.execute_many(sql, rows)
+
+    def _check_open(self) -> None:
+        # A full disk makes SQLite roll back by itself: what came then would commit by itself, too.
+        if not self.connection.in_transaction:
+            raise GroupLost("the transaction was rolled back by the database")
+
+    def locked_row(self, sql: str, params: Params) -> Row | None:
+        """One process holds the file: every row it reads is its own."""
+        return self.row(sql, params)
 
     def try_lock(self, name: str) -> bool:
         """One process holds the file and writes one group at a time: always the only one."""
@@ -80,28 +101,6 @@ class SqliteWrites(_Statements):
         try:
             self.connection.execute("begin immediate")
             self.now = max(self.now, self._clock.micros())  # a ledger never steps back
-        except sqlite3.Error as error:
-            raise GroupLost(str(error)) from error
-
-    def savepoint(self) -> None:
-        """Mark."""
-        self._or_lost("savepoint job")
-
-    def release(self) -> None:
-        """Keep."""
-        self._or_lost("release job")
-
-    def undo(self) -> None:
-        """Forget. A full disk makes SQLite roll everything back by itself: the group is lost."""
-        self._or_lost("rollback to job")
-        self._or_lost("release job")
-
-    def _or_lost(self, sql: str) -> None:
-        # Outside a transaction a savepoint would silently begin another one.
-        if not self.connection.in_transaction:
-            raise GroupLost("the transaction was rolled back by the database")
-        try:
-            self.connection.execute(sql)
         except sqlite3.Error as error:
             raise GroupLost(str(error)) from error
 
@@ -120,6 +119,11 @@ class SqliteWrites(_Statements):
             self.connection.execute("commit")
         except sqlite3.Error as error:
             raise GroupLost(str(error)) from error
+
+    def tidy(self) -> None:
+        """Move the log into the file, so that it is begun anew; what readers still need stays."""
+        with suppress(sqlite3.Error):
+            self.connection.execute("pragma wal_checkpoint(passive)").fetchall()
 
     def explained(self, error: BaseException) -> BaseException:
         """A database error as one of ours."""
@@ -167,6 +171,8 @@ class SqliteDatabase:
                 hint="check that the folder exists, is writable and has free space",
             ) from error
         connection.execute("pragma busy_timeout=0")
+        # The writer moves the log into the file itself (`tidy`); this only bounds one huge group.
+        connection.execute("pragma wal_autocheckpoint=8000")
         return SqliteWrites(connection, self._chain, self._clock)
 
     def write(
