@@ -1,12 +1,12 @@
 """The only doubles: a clock that steps, ids that count, dice with a seed, a database away."""
 
 import random
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from quarterdeck.domain.errors import Unavailable
-from quarterdeck.store.database import Database, ReadFunction, T, WriteFunction
+from quarterdeck.store.database import Database, Needs, ReadFunction, T, WriteFunction, nothing
 
 
 @dataclass
@@ -72,7 +72,7 @@ class AwayDatabase:
     dialect: str = "sqlite"
 
     async def write(
-        self, fn: WriteFunction[T], *, touches: Sequence[str] = (), patient: bool = False
+        self, fn: WriteFunction[T], *, needs: Needs = nothing, patient: bool = False
     ) -> T:
         """Refuse, as the real ones do when they cannot commit."""
         raise Unavailable("the database could not commit: disk full", hint="free some space")

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ from quarterdeck.loops.sweep_actions import sweep_actions
 from quarterdeck.services.changes import Changes
 from quarterdeck.services.runs import Runs
 from quarterdeck.store import actions, budgets, standing
-from quarterdeck.store.database import Database, ReadFunction, T, WriteFunction
+from quarterdeck.store.database import Database, Needs, ReadFunction, T, WriteFunction, nothing
 from quarterdeck.store.keys import Keyring
 from quarterdeck.store.sqlite import SqliteDatabase
 from quarterdeck.store.standing import Process
@@ -59,11 +59,11 @@ class CrashingDatabase:
     dialect: str = "sqlite"
 
     async def write(
-        self, fn: WriteFunction[T], *, touches: Sequence[str] = (), patient: bool = False
+        self, fn: WriteFunction[T], *, needs: Needs = nothing, patient: bool = False
     ) -> T:
         """Write, unless the process dies before it, or before it hears of it."""
         await self.world.pause("before a commit")
-        result: T = await self.inner.write(fn, touches=touches, patient=patient)
+        result: T = await self.inner.write(fn, needs=needs, patient=patient)
         await self.world.pause("after a commit")
         return result
 

@@ -16,10 +16,11 @@ from quarterdeck.domain.errors import (
     QuarterdeckError,
     Unavailable,
 )
+from quarterdeck.domain.ids import BudgetId
 from quarterdeck.domain.limits import WRITE_GROUP_MAX
 from quarterdeck.keys import Signer
-from quarterdeck.store import ledger
-from quarterdeck.store.database import Database, Transaction
+from quarterdeck.store import budgets, ledger
+from quarterdeck.store.database import Database, Needs, Transaction
 from quarterdeck.store.writer import LOOP_GROUP_MAX
 from tests.store.places import Place, ended_sessions, noting
 from tests.store.relay import Loss, relaying
@@ -365,7 +366,7 @@ async def test_attempts_do_not_pile_up(postgresql_place: Place) -> None:
 
 async def test_a_deadlock_is_run_again_and_everybody_is_served(postgresql_place: Place) -> None:
     """Goal: a deadlock costs time, never a write. Method: two processes update two rows in opposite
-    order, each waiting until the other holds its first; the rows are in no `touches`."""
+    order, each waiting until the other holds its first; no write names them as a need."""
     one, two = postgresql_place.open("prc_1"), postgresql_place.open("prc_2")
     for name in ("a", "b"):
         await one.write(putting(name))
@@ -401,7 +402,12 @@ async def test_a_deadlock_is_run_again_and_everybody_is_served(postgresql_place:
     assert numbers(postgresql_place, "prc_2") == [1]
 
 
-async def test_rows_that_are_touched_are_locked_in_order_and_never_deadlock(
+def needing(*budget_ids: str) -> Needs:
+    """The need of budget rows."""
+    return lambda: [budgets.need(BudgetId(budget)) for budget in budget_ids]
+
+
+async def test_needs_are_locked_in_one_order_and_never_deadlock(
     postgresql_place: Place,
 ) -> None:
     """Goal: named rows cannot deadlock. Method: two processes add to two budgets in opposite order,
@@ -420,8 +426,8 @@ async def test_rows_that_are_touched_are_locked_in_order_and_never_deadlock(
 
     for _ in range(30):
         await asyncio.gather(
-            one.write(adding("x", "y"), touches=("x", "y")),
-            two.write(adding("y", "x"), touches=("y", "x")),
+            one.write(adding("x", "y"), needs=needing("x", "y")),
+            two.write(adding("y", "x"), needs=needing("y", "x")),
         )
     raw = postgresql_place.raw()
     assert [row["charged"] for row in raw.run("select charged from budgets")] == [60, 60]

@@ -28,7 +28,7 @@ from quarterdeck.domain.limits import REPEAT_SECONDS
 from quarterdeck.domain.verdicts import Verdict, strictest
 from quarterdeck.sources import day_of
 from quarterdeck.store import actions, budgets, ledger, payloads, runs, sealed, standing
-from quarterdeck.store.database import Row, Transaction
+from quarterdeck.store.database import Need, Row, Transaction
 
 _NOTHING: Final = Bound(nanousd=0, tokens=0, calls=0)
 _AGENT: Final[frozenset[Label]] = frozenset(("agent",))
@@ -52,6 +52,11 @@ class Earlier:
     """The row of an action asked before; its sealed answer is opened outside the transaction."""
 
     row: Row
+
+
+def needs(draft: Draft) -> list[Need]:
+    """The rows an admission reads."""
+    return [runs.need(draft.action.run), *(budgets.need(budget) for budget in draft.windows)]
 
 
 def admit(tx: Transaction, draft: Draft) -> Cleared | Refused | Held | Suggested | Earlier:

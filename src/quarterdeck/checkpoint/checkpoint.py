@@ -145,7 +145,7 @@ class Checkpoint:
         )
         try:
             answer = await self.db.write(
-                lambda tx: admissions.admit(tx, draft), touches=tuple(draft.windows)
+                lambda tx: admissions.admit(tx, draft), needs=lambda: admissions.needs(draft)
             )
         except (asyncio.CancelledError, Unavailable) as error:
             if not isinstance(error, Unavailable) or isinstance(error.__cause__, CommitUnknown):
@@ -214,7 +214,7 @@ class Checkpoint:
         """Commit a settlement: the overrun, or `None` if the action was settled before."""
         return await self.db.write(
             lambda tx: settlements.settle(tx, settlement),
-            touches=tuple(hold.budget for hold in settlement.reservation.holds),
+            needs=lambda: settlements.needs(settlement),
             patient=patient,
         )
 

@@ -9,7 +9,7 @@ from quarterdeck.domain.labels import Labels
 from quarterdeck.domain.ledger import Entry
 from quarterdeck.sources import day_of
 from quarterdeck.store import actions, budgets, ledger, payloads, runs, sealed
-from quarterdeck.store.database import Transaction
+from quarterdeck.store.database import Need, Transaction
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +23,12 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     labels: Labels
     sealed_answer: bytes | None
     nonces: tuple[bytes, bytes]
+
+
+def needs(settlement: Settlement) -> list[Need]:
+    """The rows a settlement reads."""
+    holds = settlement.reservation.holds
+    return [actions.need(settlement.action.id), *(budgets.need(hold.budget) for hold in holds)]
 
 
 def settle(tx: Transaction, settlement: Settlement) -> int | None:

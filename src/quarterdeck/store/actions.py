@@ -9,9 +9,9 @@ import orjson
 from quarterdeck.domain import labels as labelling
 from quarterdeck.domain.actions import Action, Admission, Cleared, Receipt, Refused, Suggested
 from quarterdeck.domain.budgets import Hold, Reservation
-from quarterdeck.domain.ids import RunId
+from quarterdeck.domain.ids import ActionId, RunId
 from quarterdeck.domain.verdicts import Verdict
-from quarterdeck.store.database import Reading, Row, Transaction
+from quarterdeck.store.database import Need, Reading, Row, Transaction
 
 _INSERT: Final = """
 insert into actions (id, run, agent, team, revision, kind, target, mark, state, answer, reasons,
@@ -133,6 +133,11 @@ def insert(
     }
     tx.later(_INSERT, row, key=action.id, about=(action.id, action.run))
     return {name: row[name] for name in ADMITTED}
+
+
+def need(action: ActionId) -> Need:
+    """The state of an action, for a write that settles it."""
+    return Need(_STATE, "id", action, locked=True)
 
 
 def finish(

@@ -8,12 +8,15 @@ INVARIANT: a statement that runs now sees everything written before it. The queu
 unless the statement names what it is about and nothing queued is about that.
 """
 
-from collections.abc import Hashable, Sequence
-from typing import Final, Protocol
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Final, Protocol, TypeAlias
 
 from quarterdeck.store.database import Chain, Params, Row
 
+# Rows that were fetched when the group began, by statement and value.
+Fetched: TypeAlias = Mapping[tuple[str, str], Row | None]
 _NOTHING: Final[Params] = {}
+_NONE_FETCHED: Final[Fetched] = {}
 
 
 class Statements(Protocol):
@@ -53,6 +56,7 @@ class Batch:
         self._statements = statements
         self._queued: dict[str, dict[Hashable, Params]] = {}
         self._about: set[str] = set()
+        self._fetched: Fetched = _NONE_FETCHED
         # What the function that runs now has queued, and what each row replaced.
         self._mine: list[tuple[str, Hashable, Params | None]] = []
         self.reached = False
@@ -76,6 +80,10 @@ class Batch:
     def row(self, sql: str, params: Params = _NOTHING, *, about: str | None = None) -> Row | None:
         """The first row, or `None`."""
         self._make_way(about)
+        if self._fetched:
+            key = (sql, next(iter(params.values()), ""))
+            if key in self._fetched:
+                return self._fetched[key]
         return self._statements.row(sql, params)
 
     def rows(self, sql: str, params: Params = _NOTHING) -> Sequence[Row]:
@@ -86,23 +94,30 @@ class Batch:
     def locked_row(self, sql: str, params: Params, *, about: str | None = None) -> Row | None:
         """The first row, locked until the transaction ends."""
         self._make_way(about)
+        if self._fetched:
+            key = (sql, next(iter(params.values()), ""))
+            if key in self._fetched:
+                return self._fetched[key]
         return self._statements.locked_row(sql, params)
 
     def execute(self, sql: str, params: Params = _NOTHING) -> int:
         """Run one statement; returns how many rows it changed."""
-        self.send()
-        self.reached = True
+        self._run_now()
         return self._statements.execute(sql, params)
 
     def execute_many(self, sql: str, rows: Sequence[Params]) -> None:
         """Run one statement for every row."""
-        self.send()
-        self.reached = True
+        self._run_now()
         self._statements.execute_many(sql, rows)
 
     def try_lock(self, name: str) -> bool:
         """Be the only one, in any process, until this transaction ends."""
         return self._statements.try_lock(name)
+
+    def _run_now(self) -> None:
+        self.send()
+        self.reached = True
+        self._fetched = _NONE_FETCHED  # what changes now may be among it
 
     def _make_way(self, about: str | None) -> None:
         if self._queued and (about is None or about in self._about):
@@ -110,9 +125,10 @@ class Batch:
 
     # --- for the writer --------------------------------------------------------------------------
 
-    def begin(self, now: int) -> None:
+    def begin(self, now: int, fetched: Fetched) -> None:
         """A transaction has begun: nothing of an earlier one is left."""
         self.now = now
+        self._fetched = fetched
         self._queued.clear()
         self._about.clear()
         self.turn()
@@ -140,4 +156,5 @@ class Batch:
         self._queued.clear()
         self._about.clear()
         self._mine.clear()
+        self._fetched = _NONE_FETCHED
         self._statements.execute_all(batch)

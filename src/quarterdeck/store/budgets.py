@@ -6,7 +6,7 @@ from typing import Final
 from quarterdeck.domain.budgets import Budget, Hold
 from quarterdeck.domain.fleets import Cap
 from quarterdeck.domain.ids import BudgetId
-from quarterdeck.store.database import Reading, Row, Transaction
+from quarterdeck.store.database import Need, Reading, Row, Transaction
 
 _OPEN: Final = """
 insert into budgets (id, cap, held, charged, overrun) values (:id, :cap, 0, 0, 0)
@@ -60,6 +60,11 @@ def open_windows(tx: Transaction, windows: Mapping[BudgetId, Cap | None]) -> dic
 
 def _amount(cap: Cap | None) -> int | None:
     return None if cap is None else cap.amount
+
+
+def need(budget: BudgetId) -> Need:
+    """The row of a window, for a write that holds or settles on it."""
+    return Need(_ROW, "id", budget, locked=True)
 
 
 def hold(tx: Transaction, holds: Sequence[Hold]) -> bool:

@@ -7,7 +7,7 @@ the callers. SQL is the portable subset with `:named` parameters; both dialects 
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 Row: TypeAlias = Mapping[str, Any]
 Params: TypeAlias = Mapping[str, Any]
@@ -23,6 +23,15 @@ class Chain:
     writer: str
     number: int = 0
     previous: bytes = b""
+
+
+class Need(NamedTuple):
+    """A row that a write will read: its statement, that one's only parameter, and its value."""
+
+    sql: str
+    name: str
+    value: str
+    locked: bool = False
 
 
 class Reading(Protocol):
@@ -64,6 +73,12 @@ class Transaction(Reading, Protocol):
 
 WriteFunction: TypeAlias = Callable[[Transaction], T]
 ReadFunction: TypeAlias = Callable[[Reading], T]
+Needs: TypeAlias = Callable[[], Sequence[Need]]
+
+
+def nothing() -> Sequence[Need]:
+    """The needs of a write that names none."""
+    return ()
 
 
 class Database(Protocol):
@@ -72,14 +87,14 @@ class Database(Protocol):
     dialect: str
 
     def write(
-        self, fn: WriteFunction[T], *, touches: Sequence[str] = ..., patient: bool = ...
+        self, fn: WriteFunction[T], *, needs: Needs = ..., patient: bool = ...
     ) -> Awaitable[T]:
         """Queue a write; the result comes after its group has committed.
 
         A `patient` write may wait a moment for company: for what nobody waits for.
 
-        `touches` are the ids of the budget rows it will update: PostgreSQL locks the union of a
-        group in one ordered statement.
+        `needs` are rows it will read: PostgreSQL fetches those of a whole group in one round trip,
+        and locks in one order those that are to be locked.
         """
 
     def read(self, fn: ReadFunction[T]) -> Awaitable[T]:

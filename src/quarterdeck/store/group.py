@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from quarterdeck.domain.errors import Unavailable
-from quarterdeck.store.batch import Batch, Statements
-from quarterdeck.store.database import Chain, WriteFunction
+from quarterdeck.store.batch import Batch, Fetched, Statements
+from quarterdeck.store.database import Chain, Need, Needs, WriteFunction
 
 TRIES_APART: Final = 3
 
@@ -37,8 +37,8 @@ class CommitUnknown(GroupLost):
 class WriteConnection(Statements, Protocol):
     """What a dialect gives the writer. Whatever it raises of a lost transaction is GroupLost."""
 
-    def begin(self, touches: Sequence[str]) -> None:
-        """Open the transaction and lock the named budget rows in order."""
+    def begin(self, needs: Sequence[Need]) -> Fetched:
+        """Open the transaction; fetch what its members need, if that is dear one by one."""
 
     def waiting(self) -> AbstractContextManager[None]:
         """Within it, `begin` waits for a database that somebody else has locked."""
@@ -64,7 +64,7 @@ class Job:
     """One write that waits, and what came of it."""
 
     fn: WriteFunction[Any]
-    touches: Sequence[str]
+    needs: Needs
     future: "asyncio.Future[Any]"
     loop: asyncio.AbstractEventLoop
     patient: bool = False
@@ -76,8 +76,7 @@ def begun(connection: WriteConnection, batch: Batch, group: Sequence[Job]) -> bo
     """Run a group's functions up to its commit; `False` where the database is busy."""
     before = (connection.chain.number, connection.chain.previous)
     try:
-        connection.begin(())
-        _run_all(connection, batch, group)
+        _run_all(connection, batch, group, connection.begin(()))
     except Exception:  # noqa: BLE001  it is run again in the thread, which says what is wrong
         forget(connection, connection.chain, before)
         return False
@@ -97,8 +96,9 @@ def run_group(connection: WriteConnection, batch: Batch, group: Sequence[Job]) -
 def _run_together(connection: WriteConnection, batch: Batch, group: Sequence[Job]) -> None:
     before = (connection.chain.number, connection.chain.previous)
     try:
-        connection.begin(sorted({row for job in group for row in job.touches}))
-        _run_all(connection, batch, group)
+        # Each once, and in one order: so two groups that lock the same rows wait, and never clash.
+        needs = sorted({need for job in group for need in job.needs()}, key=_locked_last)
+        _run_all(connection, batch, group, connection.begin(needs))
         connection.commit()
     except BaseException:
         forget(connection, connection.chain, before)
@@ -124,9 +124,15 @@ def _run_apart(
             fail([job], error)
 
 
-def _run_all(connection: WriteConnection, batch: Batch, group: Sequence[Job]) -> None:
+def _locked_last(need: Need) -> tuple[bool, Need]:
+    return need.locked, need
+
+
+def _run_all(
+    connection: WriteConnection, batch: Batch, group: Sequence[Job], fetched: Fetched
+) -> None:
     """Run the functions, then what they have queued."""
-    batch.begin(connection.now)
+    batch.begin(connection.now, fetched)
     if len(group) == 1:
         _run_alone(connection, batch, group[0])
         return

@@ -17,7 +17,17 @@ from psycopg.types.numeric import IntLoader
 
 from quarterdeck.domain.errors import Conflict, Invalid, Unavailable
 from quarterdeck.store import migrations
-from quarterdeck.store.database import Chain, Params, ReadFunction, Row, WriteFunction
+from quarterdeck.store.batch import Fetched
+from quarterdeck.store.database import (
+    Chain,
+    Need,
+    Needs,
+    Params,
+    ReadFunction,
+    Row,
+    WriteFunction,
+    nothing,
+)
 from quarterdeck.store.group import CommitUnknown, Deadlocked, GroupLost
 from quarterdeck.store.writer import ThreadWriter
 
@@ -42,13 +52,17 @@ _END_SESSION: Final = (
     " where pid = %s and application_name = %s and usename = current_user"
 )
 _CHAIN: Final = "select number, hash from leaves where writer = %s order by number desc limit 1"
-_LOCK_BUDGETS: Final = "select id from budgets where id = any(%s) order by id for update"
 
 
 @lru_cache(maxsize=1024)
 def translated(sql: str) -> str:
     """The portable `:named` parameters in psycopg's form."""
     return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))
+
+
+def _fetching(need: Need) -> tuple[str, Params]:
+    sql = f"{need.sql} for update" if need.locked else need.sql
+    return translated(sql), {need.name: need.value}
 
 
 def connect(url: str, name: str = "quarterdeck") -> "psycopg.Connection[dict[str, Any]]":
@@ -127,17 +141,15 @@ class PostgresqlWrites(_Statements):
         )
         return row is not None and bool(row["got"])
 
-    def begin(self, touches: Sequence[str]) -> None:
-        """Open the transaction; lock the union of budget rows in one ordered statement."""
+    def begin(self, needs: Sequence[Need]) -> Fetched:
+        """Open the transaction; fetch what its members need, all in one round trip."""
         try:
             try:
-                self._open()
+                return self._open(needs)
             except psycopg.OperationalError:
                 # The server went away while nothing was asked of it: nothing is lost, try anew.
                 self.connection.close()
-                self._open()
-            if touches:
-                self.connection.execute(_LOCK_BUDGETS, (list(touches),))
+                return self._open(needs)
         except psycopg.Error as error:
             raise self._lost(error) from error
 
@@ -146,20 +158,24 @@ class PostgresqlWrites(_Statements):
         self.connection = connect(self.url, self._name)
         self._session = self.connection.info.backend_pid
 
-    def _open(self) -> None:
+    def _open(self, needs: Sequence[Need]) -> Fetched:
         if self.connection.closed or self.connection.broken:
             self._connect()
         self._attempt_id = self._attempt()
-        self.connection.execute("begin")
-        begun = self.connection.execute(
-            _BEGIN_ATTEMPT, (self._settled_id, self._attempt_id)
-        ).fetchone()
+        run = self.connection.execute
+        with self.connection.pipeline():
+            run("begin", prepare=True)
+            attempt = run(_BEGIN_ATTEMPT, (self._settled_id, self._attempt_id), prepare=True)
+            cursors = [run(*_fetching(need), prepare=True) for need in needs]
+        begun = attempt.fetchone()
         assert begun is not None
         self.now = max(self.now, int(begun["at"]))  # a ledger never steps back
         if self._chain_unknown:
             last = self.connection.execute(_CHAIN, (self.chain.writer,)).fetchone()
             if last is not None:
                 self.chain.number, self.chain.previous = last["number"], last["hash"]
+        found = zip(needs, cursors, strict=True)
+        return {(need.sql, need.value): cursor.fetchone() for need, cursor in found}
 
     def waiting(self) -> "nullcontext[None]":
         """Every `begin` waits here."""
@@ -259,10 +275,10 @@ class PostgresqlDatabase:
             ) from error
 
     def write(
-        self, fn: WriteFunction[T], *, touches: Sequence[str] = (), patient: bool = False
+        self, fn: WriteFunction[T], *, needs: Needs = nothing, patient: bool = False
     ) -> Awaitable[T]:
         """Queue a write."""
-        return self._writer.submit(fn, touches)
+        return self._writer.submit(fn, needs)
 
     def read(self, fn: ReadFunction[T]) -> Awaitable[T]:
         """Run a read on a reader's connection."""

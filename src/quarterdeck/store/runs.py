@@ -11,7 +11,7 @@ from quarterdeck.domain.ids import AgentName, RevisionHash, RunId, TeamName
 from quarterdeck.domain.labels import Labels
 from quarterdeck.domain.limits import RUN_CREDENTIAL_SECONDS
 from quarterdeck.domain.runs import RunIdentity, RunOutcome
-from quarterdeck.store.database import NEVER_QUEUED, Reading, Row, Transaction
+from quarterdeck.store.database import NEVER_QUEUED, Need, Reading, Row, Transaction
 
 _INSERT: Final = """
 insert into runs (id, agent, team, revision, state, kind, started_by, correlation, labels,
@@ -107,6 +107,11 @@ def find_identity(tx: Reading, credential_hash: bytes) -> RunIdentity | None:
         labels=labelling.parse(row["labels"]),
         deadline=row["deadline"],
     )
+
+
+def need(run: RunId) -> Need:
+    """The standing of a run, for a write that asks for it."""
+    return Need(_STANDING, "run", run)
 
 
 def find_standing(tx: Reading, run: RunId) -> Row | None:

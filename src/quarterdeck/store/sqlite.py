@@ -12,7 +12,17 @@ from typing import Final, TypeVar
 from quarterdeck.domain.errors import Conflict, Corrupt, Unavailable
 from quarterdeck.sources import Clock
 from quarterdeck.store import migrations
-from quarterdeck.store.database import Chain, Params, ReadFunction, Row, WriteFunction
+from quarterdeck.store.batch import Fetched
+from quarterdeck.store.database import (
+    Chain,
+    Need,
+    Needs,
+    Params,
+    ReadFunction,
+    Row,
+    WriteFunction,
+    nothing,
+)
 from quarterdeck.store.group import GroupLost
 from quarterdeck.store.writer import LoopWriter
 
@@ -96,13 +106,14 @@ class SqliteWrites(_Statements):
         """One process holds the file and writes one group at a time: always the only one."""
         return True
 
-    def begin(self, touches: Sequence[str]) -> None:
-        """Take the write lock; rows need none of their own here."""
+    def begin(self, needs: Sequence[Need]) -> Fetched:
+        """Take the write lock. A row costs nothing to fetch when it is read, so none is now."""
         try:
             self.connection.execute("begin immediate")
             self.now = max(self.now, self._clock.micros())  # a ledger never steps back
         except sqlite3.Error as error:
             raise GroupLost(str(error)) from error
+        return {}
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -176,10 +187,10 @@ class SqliteDatabase:
         return SqliteWrites(connection, self._chain, self._clock)
 
     def write(
-        self, fn: WriteFunction[T], *, touches: Sequence[str] = (), patient: bool = False
+        self, fn: WriteFunction[T], *, needs: Needs = nothing, patient: bool = False
     ) -> Awaitable[T]:
         """Queue a write."""
-        return self._writer.submit(fn, touches, patient=patient)
+        return self._writer.submit(fn, needs, patient=patient)
 
     def read(self, fn: ReadFunction[T]) -> Awaitable[T]:
         """Run a read on a reader's connection."""

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from quarterdeck.domain.errors import LimitExceeded, Unavailable
 from quarterdeck.domain.limits import WRITE_GROUP_MAX, WRITE_QUEUE_MAX
 from quarterdeck.store.batch import Batch
-from quarterdeck.store.database import WriteFunction
+from quarterdeck.store.database import Needs, WriteFunction
 from quarterdeck.store.group import GroupLost, Job, WriteConnection, begun, fail, forget, run_group
 
 T = TypeVar("T")
@@ -42,12 +42,12 @@ class ThreadWriter:
         if self._failure is not None:
             raise self._failure
 
-    def submit(self, fn: WriteFunction[T], touches: Sequence[str]) -> "asyncio.Future[T]":
+    def submit(self, fn: WriteFunction[T], needs: Needs) -> "asyncio.Future[T]":
         """Queue a function; the future resolves on the calling loop after the commit."""
         _check_room(closed=self._closed, waiting=self._queue.qsize())
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._queue.put(Job(fn, touches, future, loop))
+        self._queue.put(Job(fn, needs, future, loop))
         return future
 
     async def close(self) -> None:
@@ -119,14 +119,12 @@ class LoopWriter:
         self._urgent = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    def submit(
-        self, fn: WriteFunction[T], touches: Sequence[str], *, patient: bool
-    ) -> "asyncio.Future[T]":
+    def submit(self, fn: WriteFunction[T], needs: Needs, *, patient: bool) -> "asyncio.Future[T]":
         """Queue a function; the future resolves after the commit."""
         _check_room(closed=self._closed, waiting=len(self._waiting))
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(Job(fn, touches, future, loop, patient))
+        self._waiting.append(Job(fn, needs, future, loop, patient))
         self._urgent += not patient
         self._go_on(loop)
         return future
