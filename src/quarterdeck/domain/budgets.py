@@ -7,6 +7,7 @@ more is then admitted. The same rule is a CHECK on the table.
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 import msgspec
 
@@ -23,7 +24,8 @@ class Bound(msgspec.Struct, frozen=True, kw_only=True):
 
     def of(self, unit: BudgetUnit) -> int:
         """The bound in one unit."""
-        return {"nanousd": self.nanousd, "tokens": self.tokens, "calls": self.calls}[unit]
+        amount: int = getattr(self, unit)  # the units are its fields
+        return amount
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,11 +94,15 @@ def windows(caps: Mapping[str, tuple[Cap, ...]], now: datetime) -> dict[BudgetId
 
 def holds_of(budgets: Iterable[BudgetId], bound: Bound) -> tuple[Hold, ...]:
     """What to hold on each budget, ordered by id: the order in which rows are locked."""
-    wanted = []
-    for budget in sorted(budgets):
-        unit: BudgetUnit = budget.split("/")[1]  # type: ignore[assignment]  # ids are made above
-        wanted.append(Hold(budget=budget, unit=unit, amount=bound.of(unit)))
-    return tuple(wanted)
+    units = [(budget, unit_of(budget)) for budget in sorted(budgets)]
+    return tuple([Hold(budget=b, unit=unit, amount=bound.of(unit)) for b, unit in units])
+
+
+@lru_cache(maxsize=4096)
+def unit_of(budget: BudgetId) -> BudgetUnit:
+    """The unit a budget counts in, which its id says."""
+    unit: BudgetUnit = budget.split("/")[1]  # type: ignore[assignment]  # ids are made above
+    return unit
 
 
 def reserve(

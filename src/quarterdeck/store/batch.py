@@ -70,7 +70,8 @@ class Batch:
             rows = self._queued[sql] = {}
         self._mine.append((sql, key, rows.get(key)))
         rows[key] = row
-        self._about.update(about)
+        if about:
+            self._about.update(about)
 
     def queued(self, sql: str, key: Hashable) -> Params | None:
         """The row that waits under a key."""

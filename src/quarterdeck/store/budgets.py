@@ -78,8 +78,8 @@ def hold(tx: Transaction, holds: Sequence[Hold]) -> bool:
         if row["cap"] is not None and held + row["charged"] > row["cap"]:
             return False
         changed.append({**row, "held": held})
-    for row in changed:
-        tx.later(_SET, row, key=row["id"])
+    for one, row in zip(holds, changed, strict=True):
+        tx.later(_SET, row, key=one.budget)
     return True
 
 
