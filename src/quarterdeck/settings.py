@@ -18,6 +18,7 @@ NAMES: Final = {
     "QUARTERDECK_URL": "for the command line: the server to talk to",
     "QUARTERDECK_GATEWAY_URL": "where agents reach the gateway, if not at the server's own URL",
     "QUARTERDECK_TOKEN": "for the command line: a person's token for that server",
+    "QUARTERDECK_AGENT_KEY": "for programs with the SDK: an agent's key, to start its runs with",
     "QUARTERDECK_RUN": "inside a run: its id, as `runs start` and `exec` export it",
     "QUARTERDECK_CREDENTIAL": "inside a run: its credential, good for as long as the run",
 }
@@ -90,7 +91,12 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
 
 def for_program(added: Mapping[str, str]) -> dict[str, str]:
     """The environment of a governed program: ours, without what only its starter may use."""
-    withheld = ("QUARTERDECK_TOKEN", "QUARTERDECK_DATABASE_URL", "QUARTERDECK_KEY_FILE")
+    withheld = (
+        "QUARTERDECK_TOKEN",
+        "QUARTERDECK_AGENT_KEY",
+        "QUARTERDECK_DATABASE_URL",
+        "QUARTERDECK_KEY_FILE",
+    )
     kept = {
         name: value
         for name, value in os.environ.items()

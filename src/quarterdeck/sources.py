@@ -106,7 +106,29 @@ class TimeSortedIds:
             if fresh >> 80 <= self._last >> 80:
                 fresh = self._last + 1 + int.from_bytes(_POOL.take(4))
             self._last = fresh
-        return f"{prefix}_{_base32(fresh, 13)}"
+        return id_of(prefix, fresh)
+
+
+def id_of(prefix: str, number: int) -> str:
+    """The id that writes this number: its milliseconds from bit 80 up, chance below."""
+    return f"{prefix}_{_base32(number, 13)}"
+
+
+ID_CHARACTERS: Final = 30  # of a run's or an action's: `run_` and 26 more
+_SLACK_MICROS: Final = 120 * 1_000_000
+
+
+def earliest_id(micros: int, prefix: str = "run") -> str:
+    """An id before that of anything begun at this time or later.
+
+    Ids are made a moment before what they name is begun, and by another clock.
+    """
+    return id_of(prefix, max(0, micros - _SLACK_MICROS) // 1000 << 80)
+
+
+def latest_id(micros: int, prefix: str = "run") -> str:
+    """An id after that of anything begun before this time."""
+    return id_of(prefix, (max(0, micros + _SLACK_MICROS) // 1000 + 1 << 80) - 1)
 
 
 @dataclass(frozen=True, slots=True)

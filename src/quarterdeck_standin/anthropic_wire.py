@@ -21,6 +21,7 @@ from quarterdeck_standin.tokens import split_tokens
 
 NAME: Final = "anthropic"
 PATH: Final = "/v1/messages"
+_ROLES: Final = ("user", "assistant", "system")  # a beta lets the system speak in between
 _STOPS: Final[dict[Finish, str]] = {
     "stop": "end_turn",
     "length": "max_tokens",
@@ -150,7 +151,7 @@ def _event(name: str, **fields: Any) -> bytes:
 def _turns_of(message: Any) -> list[Turn]:
     """One message as turns: its tool results first, each a turn of its own, then what is said."""
     role = message.get("role") if isinstance(message, dict) else None
-    if role not in ("user", "assistant"):
+    if role not in _ROLES:
         raise Invalid("messages: a role must be `user` or `assistant`", hint="use `user`")
     content = message.get("content")
     blocks = content if isinstance(content, list) else []

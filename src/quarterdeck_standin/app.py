@@ -1,12 +1,12 @@
 """The stand-in as an ASGI application: two dialects, one brain, and the stand-in's own count.
 
-Routes: the two model routes, `/v1/models`, and `/standin/usage`, `/standin/requests`,
+Routes: the model routes of both, `/v1/models`, and `/standin/usage`, `/standin/requests`,
 `/standin/reset` for whoever tests against it. Any key is accepted and none is checked.
 """
 
 import base64
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from quarterdeck.domain.errors import Invalid, QuarterdeckError
 from quarterdeck.domain.limits import BODY_BYTES_MAX
-from quarterdeck_standin import anthropic_wire, openai_wire
+from quarterdeck_standin import anthropic_wire, embeddings, openai_wire, responses_wire
 from quarterdeck_standin.conversation import (
     Answer,
     Conversation,
@@ -27,7 +27,7 @@ from quarterdeck_standin.conversation import (
 )
 from quarterdeck_standin.delivery import Head, Line, play, play_bare
 from quarterdeck_standin.tally import End, Tally
-from quarterdeck_standin.tokens import CONTEXT_CHARACTERS_MAX, usage_of, within
+from quarterdeck_standin.tokens import CONTEXT_CHARACTERS_MAX, input_tokens, usage_of, within
 
 REQUESTS_KEPT_MAX: Final = 1000
 TRANSPORT_KEY: Final = "quarterdeck_standin.transport"
@@ -40,7 +40,7 @@ _EVENTS: Final = (
 
 
 class Dialect(Protocol):
-    """A vendor's wire: `openai_wire` and `anthropic_wire` are modules of this shape."""
+    """A vendor's wire: the modules `…_wire` are of this shape."""
 
     @property
     def NAME(self) -> str:  # a constant of the module
@@ -80,6 +80,7 @@ class Brain(Protocol):
 
 _DIALECTS: Final[dict[str, Dialect]] = {
     openai_wire.PATH: openai_wire,
+    responses_wire.PATH: responses_wire,
     anthropic_wire.PATH: anthropic_wire,
 }
 
@@ -104,12 +105,20 @@ class StandIn:
             deque(maxlen=REQUESTS_KEPT_MAX) if keep_requests else None
         )
 
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """The requests that were kept, as `/standin/requests` tells them."""
+        return list(self._kept or ())
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         assert scope["type"] == "http", "the server is started without lifespan and web sockets"
         path, method = scope["path"], scope["method"]
         if method == "POST" and path in _DIALECTS:
             await self._model_call(_DIALECTS[path], scope, receive, send)
+            return
+        if method == "POST" and path in _COMPUTED:
+            await self._computed(path, scope, receive, send)
             return
         status, body = self._plain(method, path, scope)
         await _send_whole(send, status, body)
@@ -119,7 +128,7 @@ class StandIn:
             case "GET", "/standin/usage":
                 return 200, orjson.dumps(self.tally.totals() | {"mode": self.brain.mode})
             case "GET", "/standin/requests":
-                return 200, orjson.dumps({"requests": list(self._kept or ())})
+                return 200, orjson.dumps({"requests": self.requests})
             case "POST", "/standin/reset":
                 self.tally.reset()
                 self.brain.reset()
@@ -158,6 +167,30 @@ class StandIn:
             await self._deliver(line, _reply(wire, conversation, performance), model)
         finally:
             await line.close()
+
+    async def _computed(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """What is computed from the request alone, without the brain."""
+        self.tally.begin()
+        body = await _read(receive)
+        if body is None:
+            self.tally.end("", "cancelled")
+            return
+        self._keep(scope, body)
+        end: End = "broken"
+        model, usage = "", _NO_USAGE
+        try:
+            parsed = _object(body)
+            model = str(parsed.get("model", ""))
+            self.tally.name(model)
+            answer, usage = _COMPUTED[path](parsed)
+            status, end = 200, "answered"
+        except QuarterdeckError as error:
+            message = f"{error.message}; {error.hint}"
+            failure = Failure(status=400, kind="invalid_request_error", message=message)
+            wire = anthropic_wire if path.startswith(anthropic_wire.PATH) else openai_wire
+            status, answer = 400, wire.error(failure)
+        self.tally.end(model, end, usage)
+        await _send_whole(send, status, answer)
 
     async def _deliver(self, line: Line, reply: Reply, model: str) -> None:
         raw = reply.performance.reply
@@ -232,12 +265,42 @@ def _whole(
     return Reply(head=head, pieces=iter([Piece(body=body)]), performance=performance, usage=usage)
 
 
-def _parsed(wire: Dialect, body: bytes) -> Conversation:
-    """Read a request in its dialect; whatever does not fit is the caller's mistake."""
+def _object(body: bytes) -> dict[str, Any]:
     if len(body) > BODY_BYTES_MAX:
         raise Invalid("the request body is too large", hint=f"send at most {BODY_BYTES_MAX} bytes")
     try:
         parsed = orjson.loads(body)
+    except ValueError as error:
+        raise Invalid(f"the request cannot be read: {error}", hint="send JSON") from error
+    if not isinstance(parsed, dict):
+        raise Invalid("the request cannot be read: it is no object", hint="send a JSON object")
+    return parsed
+
+
+def _embedded(body: dict[str, Any]) -> tuple[bytes, Usage]:
+    answer, tokens = embeddings.answer_of(body)
+    return answer, Usage(input_tokens=tokens)
+
+
+def _counted(body: dict[str, Any]) -> tuple[bytes, Usage]:
+    """Anthropic's count of a request's tokens: no output cap is needed, nothing is billed."""
+    conversation = _conversation(anthropic_wire, body | {"max_tokens": 1})
+    return orjson.dumps({"input_tokens": input_tokens(conversation)}), _NO_USAGE
+
+
+_COMPUTED: Final[dict[str, Callable[[dict[str, Any]], tuple[bytes, Usage]]]] = {
+    embeddings.PATH: _embedded,
+    f"{anthropic_wire.PATH}/count_tokens": _counted,
+}
+
+
+def _parsed(wire: Dialect, body: bytes) -> Conversation:
+    """Read a request in its dialect; whatever does not fit is the caller's mistake."""
+    return _conversation(wire, _object(body))
+
+
+def _conversation(wire: Dialect, parsed: dict[str, Any]) -> Conversation:
+    try:
         conversation = wire.conversation_of(parsed)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Invalid(

@@ -58,6 +58,13 @@ class Conversation:
         """Whether every one of these tools may be called."""
         return set(names) <= {tool.name for tool in self.tools}
 
+    def find_tool(self, name: str) -> str | None:
+        """The offered tool of this name, or the one whose last part it is: `desk__look_up`."""
+        offered = [tool.name for tool in self.tools]
+        if name in offered:
+            return name
+        return next((o for o in offered if o.endswith((f"__{name}", f"-{name}", f".{name}"))), None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:

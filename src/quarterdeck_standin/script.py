@@ -1,12 +1,13 @@
 """Scripted mode: a file of rules says what each request gets, down to the byte.
 
-The first rule that fits a request answers it. A rule's `nth` counts the requests that fit its
-`model` and `dialect`, from 1. The format is described in docs/reference/standin.md.
+The first rule that fits a request answers it. A rule's `nth` counts the requests that fit what
+else it says about requests, from 1. The format is described in docs/reference/standin.md.
 """
 
 import base64
 import binascii
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -92,6 +93,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     model: str | None = None
     dialect: Literal["openai", "anthropic"] | None = None
+    offers: str | None = None
+    results: int | None = None
     nth: int | tuple[int, ...] | None = None
     answer: StatedAnswer | None = None
     generate: Generated | None = None
@@ -109,9 +112,16 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if sum(part is not None for part in said) != 1:
             raise ValueError("a rule needs exactly one of `answer`, `generate`, `error`, `raw`")
 
-    def covers(self, model: str, dialect: str) -> bool:
-        """Whether a request of this model in this dialect counts for the rule."""
-        return self.model in (None, model) and self.dialect in (None, dialect)
+    def covers(self, conversation: Conversation, dialect: str) -> bool:
+        """Whether a request counts for the rule."""
+        results = sum(turn.role == "tool" for turn in conversation.turns)
+        offered = self.offers is None or conversation.find_tool(self.offers) is not None
+        return (
+            self.model in (None, conversation.model)
+            and self.dialect in (None, dialect)
+            and self.results in (None, results)
+            and offered
+        )
 
     def wants(self, count: int) -> bool:
         """Whether the rule answers the request that is the `count`th it covers."""
@@ -140,14 +150,12 @@ class Script:
     async def perform(self, conversation: Conversation, dialect: str) -> Performance:
         """What the script says about this request."""
         covering = [
-            index
-            for index, rule in enumerate(self._rules)
-            if rule.covers(conversation.model, dialect)
+            index for index, rule in enumerate(self._rules) if rule.covers(conversation, dialect)
         ]
         self._covered.update(covering)
         for index in covering:
             if self._rules[index].wants(self._covered[index]):
-                return self._performances[index]
+                return _called_as_offered(self._performances[index], conversation)
         message = f"no rule of the script fits this request of model `{conversation.model}`"
         return Performance(reply=Failure(status=400, kind="invalid_request_error", message=message))
 
@@ -184,6 +192,17 @@ def _performance_of(rule: Rule) -> Performance:
         stall_seconds=rule.stall_seconds,
         stall_after_bytes=rule.stall_after_bytes,
     )
+
+
+def _called_as_offered(performance: Performance, conversation: Conversation) -> Performance:
+    """Calls by the names the caller gives its tools: frameworks put the names of servers first."""
+    answer = performance.reply
+    if not isinstance(answer, Answer) or not answer.calls:
+        return performance
+    calls = tuple(
+        replace(call, name=conversation.find_tool(call.name) or call.name) for call in answer.calls
+    )
+    return replace(performance, reply=replace(answer, calls=calls))
 
 
 def _reply_of(rule: Rule) -> Answer | Failure | RawReply:

@@ -76,7 +76,8 @@ def url_of(listener: socket.socket) -> str:
 
 def listening(host: str, port: int) -> socket.socket:
     """A socket bound to the port, or to a free one for port 0."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # Named TCP, or asyncio leaves Nagle's algorithm on, and small writes wait for each other.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

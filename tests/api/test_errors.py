@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+import structlog.testing
 
 from tests.api.calling import calling, error_of
 from tests.fleets import files
@@ -30,7 +31,13 @@ from tests.fleets import files
         ("GET", "/v1/runs?limit=0", 400, "invalid"),
         ("GET", "/v1/runs?limit=501", 400, "invalid"),
         ("GET", "/v1/runs?limit=many", 400, "invalid"),
-        ("GET", "/v1/actions", 400, "invalid"),
+        ("GET", "/v1/actions?state=lost", 400, "invalid"),
+        ("GET", "/v1/runs?colour=red", 400, "invalid"),
+        ("GET", "/v1/runs?limit=1&limit=2", 400, "invalid"),
+        ("GET", "/v1/runs?cursor=abc", 404, "not_found"),
+        ("GET", "/v1/actions?cursor=WyJhIl0", 404, "not_found"),
+        ("GET", "/v1/runs?since=yesterday", 400, "invalid"),
+        ("GET", "/v1/runs?since=2026-11-21T00:00:00", 400, "invalid"),
         ("GET", "/v1/costs?by=colour", 400, "invalid"),
         ("GET", "/v1/costs?days=0", 400, "invalid"),
         ("GET", "/v1/budgets", 400, "invalid"),
@@ -53,8 +60,8 @@ async def test_what_is_asked_wrongly_is_answered_in_the_one_shape(
 async def test_another_method_is_told_which_ones_there_are(tmp_path: Path) -> None:
     async with calling(tmp_path) as api:
         answer = await api.owner.patch("/v1/runs")
-        assert answer.headers["allow"] == "GET, POST"
-        assert error_of(answer)["hint"] == "use GET, POST"
+        assert answer.headers["allow"] == "GET, HEAD, OPTIONS, POST"
+        assert error_of(answer)["hint"] == "use GET, HEAD, OPTIONS, POST"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +103,8 @@ async def test_json_of_another_content_type_is_not_read(tmp_path: Path) -> None:
             answer = await api.owner.post(
                 "/v1/runs", content=b'{"agent": "clerk"}', headers={"content-type": kind}
             )
-            assert answer.status_code == 400
+            assert answer.status_code == 415
+            assert error_of(answer)["code"] == "unsupported_media_type"
             assert "application/json" in error_of(answer)["hint"]
 
 
@@ -143,12 +151,17 @@ async def test_what_nobody_expected_is_500_without_a_word_about_it(tmp_path: Pat
         database.execute("update runs set result = '{' where id = ?", (run.id,))
         database.commit()
         database.close()
-        answer = await api.owner.get(f"/v1/runs/{run.id}")
+        with structlog.testing.capture_logs() as logged:
+            answer = await api.owner.get(f"/v1/runs/{run.id}")
         assert answer.status_code == 500
+        assert [entry["event"] for entry in logged] == ["request_failed"], "told in the log"
         assert error_of(answer)["code"] == "internal"
         assert "JSON" not in answer.text
         assert "Traceback" not in answer.text
         assert (await api.owner.get("/v1/runs")).status_code == 200, "the next one is served"
+
+
+WHATEVER = {"if-match": "*"}
 
 
 async def test_fleet_problems_are_named_by_file_and_line(tmp_path: Path) -> None:
@@ -160,7 +173,7 @@ async def test_fleet_problems_are_named_by_file_and_line(tmp_path: Path) -> None
     )
     body = {"files": {path: base64.b64encode(text).decode() for path, text in fleet.items()}}
     async with calling(tmp_path) as api:
-        answer = await api.owner.post("/v1/fleet", json=body)
+        answer = await api.owner.post("/v1/fleet", json=body, headers=WHATEVER)
         assert answer.status_code == 400
         assert "agents/clerk.yaml:6: autonomy" in error_of(answer)["message"]
         body["files"]["fleet.yaml"] = "not base64!"

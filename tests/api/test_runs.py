@@ -173,5 +173,5 @@ async def test_actions_of_a_run_say_which_rules_decided_them(tmp_path: Path) -> 
         detail = (await api.owner.get(f"/v1/actions/{held['id']}")).json()
         assert detail["request"]["rest"] == {"n": 1}
         assert detail["response"] is None
-        doubtful = await api.owner.get("/v1/actions", params={"in_doubt": True})
+        doubtful = await api.owner.get("/v1/actions", params={"state": "in_doubt"})
         assert doubtful.json() == {"items": [], "next": None}

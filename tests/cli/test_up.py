@@ -20,7 +20,7 @@ def test_up_serves_everything_and_drains_at_a_signal(tmp_path: Path) -> None:
         said = json.loads(note.read_text())
         assert (said["url"], said["pid"]) == (server.url, server.process.pid)
         with httpx2.Client(base_url=server.url) as nobody:
-            assert nobody.get("/v1/healthz").json() == {"status": "ok"}
+            assert nobody.get("/v1/healthz").json() == {"status": "ok", "circuits": {}}
             assert nobody.get("/v1/agents").status_code == 401
             assert nobody.get("/openai/v1/models").status_code == 401
             assert nobody.get(server.sign_in).status_code == 200
@@ -149,3 +149,38 @@ def test_each_role_runs_on_postgresql_and_stops_at_a_signal(tmp_path: Path, role
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=30)
         assert process.returncode == 0, err
+
+
+def test_a_console_on_postgresql_greets_with_the_agents_that_are_in_force(tmp_path: Path) -> None:
+    import subprocess
+
+    from tests.cli.commands import QUARTERDECK, environment, write_fleet
+
+    key = tmp_path / "master.key"
+    key.write_text("cd" * 32 + "\n")
+    key.chmod(0o600)
+    fleet = write_fleet(tmp_path)
+    with postgresql().fresh_database() as url:
+        named = {"QUARTERDECK_DATABASE_URL": url, "QUARTERDECK_KEY_FILE": str(key)}
+        applied = command("apply", fleet, folder=tmp_path, env=named)
+        assert applied.status == 0, applied.err
+        process = subprocess.Popen(
+            [QUARTERDECK, "serve", "--role", "console", "--port", "0"],
+            cwd=tmp_path,
+            env=environment(**named),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        try:
+            text = ""
+            while "Ctrl-C" not in text:
+                line = process.stdout.readline()
+                assert line, process.communicate()
+                text += line
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=30)
+        assert "none yet" not in text
+        assert [w for w in text.splitlines() if w.split()[:2] == ["agents", "clerk"]], text

@@ -21,6 +21,7 @@ from starlette.routing import Mount
 
 from quarterdeck.assembly import House, house
 from quarterdeck.console.app import build
+from quarterdeck.console.live import Live
 from quarterdeck.console.session import Sessions
 from quarterdeck.domain.actions import (
     Cleared,
@@ -108,6 +109,7 @@ class Stage:
     sessions: Sessions
     clock: SteppingClock
     app: Starlette
+    live: Live
     browser: httpx2.AsyncClient
 
     async def start(self, given: dict[str, Any]) -> StartedRun:
@@ -166,11 +168,12 @@ async def stage(folder: Path, *, secure: bool = False, fleet: bool = True) -> As
             await built.services.changes.apply(OWNER, files())
         clock = SteppingClock(time=datetime.now(UTC))
         sessions = Sessions(key=KEY, clock=clock)
-        app = Starlette(routes=[Mount("/console", build(built.services, sessions))])
+        live = built.live
+        app = Starlette(routes=[Mount("/console", build(built.services, sessions, live=live))])
         origin = ORIGIN.replace("http:", "https:") if secure else ORIGIN
         transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
         async with httpx2.AsyncClient(transport=transport, base_url=origin) as browser:
-            yield Stage(built, sessions, clock, app, browser)
+            yield Stage(built, sessions, clock, app, live, browser)
 
 
 async def ordinary(on: Stage) -> StartedRun:

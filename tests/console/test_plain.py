@@ -1,10 +1,21 @@
 """Text for people: nothing hidden, nothing that acts, nothing rounded to a lie."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from quarterdeck.console.plain import amount, duration, inert, line, moment, quote
+from quarterdeck.console.plain import (
+    amount,
+    count,
+    duration,
+    inert,
+    line,
+    moment,
+    quote,
+    size,
+    visible,
+)
 from quarterdeck.domain.money import nanousd
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -71,14 +82,14 @@ def test_json_is_indented_however_deep_it_is() -> None:
 @pytest.mark.parametrize(
     ("usd", "text"),
     [
-        ("0", "0.00 USD"),
-        ("0.000000001", "0.000000001 USD"),
-        ("0.000021", "0.000021 USD"),
-        ("0.0012345", "0.001235 USD"),
-        ("0.01", "0.0100 USD"),
-        ("0.12345", "0.1235 USD"),
-        ("1.999", "2.00 USD"),
-        ("1234567.891", "1,234,567.89 USD"),
+        ("0", "$0.00"),
+        ("0.000000001", "$0.000000001"),
+        ("0.000021", "$0.000021"),
+        ("0.0012345", "$0.0012"),
+        ("0.01", "$0.010"),
+        ("0.12345", "$0.123"),
+        ("1.999", "$2.00"),
+        ("1234567.891", "$1,234,567.89"),
     ],
 )
 def test_money_has_the_digits_its_size_deserves(usd: str, text: str) -> None:
@@ -86,9 +97,9 @@ def test_money_has_the_digits_its_size_deserves(usd: str, text: str) -> None:
 
 
 def test_money_that_is_not_zero_never_reads_as_zero() -> None:
-    for size in range(0, 12):
+    for exponent in range(0, 12):
         for digits in (1, 4, 5, 9):
-            shown = amount(digits * 10**size).text
+            shown = amount(digits * 10**exponent).text
             assert any(c in "123456789" for c in shown), shown
 
 
@@ -107,7 +118,38 @@ def test_a_time_is_told_absolutely_and_relatively(seconds: int, ago: str) -> Non
     at = NOW - timedelta(seconds=seconds)
     told = moment(int(at.timestamp() * 1_000_000), NOW)
     assert told.ago == ago
-    assert told.text == at.strftime("%Y-%m-%d %H:%M:%S UTC")
+    assert told.utc == at.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        (datetime(2026, 11, 21, 11, 59, 7, tzinfo=UTC), "20:59:07"),
+        (datetime(2026, 11, 20, 20, 0, tzinfo=UTC), "05:00:00"),
+        (datetime(2026, 11, 20, 11, 0, tzinfo=UTC), "20 Nov 20:00"),
+        (datetime(2025, 3, 1, 0, 30, tzinfo=UTC), "1 Mar 2025 09:30"),
+    ],
+)
+def test_a_time_is_in_the_zone_of_its_reader_and_as_short_as_can_be(
+    at: datetime, text: str
+) -> None:
+    here = NOW.astimezone(ZoneInfo("Asia/Tokyo"))
+    assert moment(int(at.timestamp() * 1_000_000), here).text == text
+
+
+def test_the_raw_view_writes_out_what_does_not_show() -> None:
+    assert visible('{"a":"pay\u202e\x1b[31m bob"}') == '{"a":"pay⟨U+202E⟩⟨U+001B⟩[31m bob"}'
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(950, "950"), (9_999, "9,999"), (12_400, "12.4k"), (3_100_000, "3.1M")]
+)
+def test_a_large_count_is_short(number: int, text: str) -> None:
+    assert count(number) == text
+
+
+def test_a_length_in_bytes_has_the_unit_its_size_deserves() -> None:
+    assert [size(n) for n in (12, 2_048, 3 * 2**20)] == ["12 B", "2.0 KiB", "3.0 MiB"]
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from itsdangerous import URLSafeSerializer
 
-from quarterdeck.console.session import LINK_SECONDS, LINKS_MAX, SESSION_SECONDS, Sessions
+from quarterdeck.console.session import Sessions
 from quarterdeck.domain.errors import Forbidden
+from quarterdeck.domain.ids import TeamName
+from quarterdeck.domain.limits import SESSION_SECONDS, SIGN_IN_LINK_SECONDS, SIGN_IN_LINKS_MAX
 from quarterdeck.domain.people import Caller
 from tests.doubles import SeededDice, SteppingClock
 
@@ -51,7 +53,7 @@ def test_a_link_is_good_for_fifteen_minutes() -> None:
     made = sessions()
     early = token_of(made.one_time_link("http://h", OWNER))
     late = token_of(made.one_time_link("http://h", OWNER))
-    clock_of(made).push(LINK_SECONDS - 1)
+    clock_of(made).push(SIGN_IN_LINK_SECONDS - 1)
     assert made.redeem(early) is not None
     clock_of(made).push(2)
     assert made.find_link(late) is None
@@ -68,7 +70,7 @@ def test_the_token_itself_is_not_kept() -> None:
 
 def test_unused_links_are_bounded_and_the_oldest_goes_first() -> None:
     made = sessions()
-    tokens = [token_of(made.one_time_link("http://h", OWNER)) for _ in range(LINKS_MAX + 1)]
+    tokens = [token_of(made.one_time_link("http://h", OWNER)) for _ in range(SIGN_IN_LINKS_MAX + 1)]
     assert made.find_link(tokens[0]) is None
     assert made.find_link(tokens[1]) == OWNER
 
@@ -122,13 +124,14 @@ def test_a_session_ends_after_twelve_hours() -> None:
     assert made.find_session(cookie) is None
 
 
-def test_a_session_that_was_ended_stays_ended_for_every_copy_of_its_cookie() -> None:
+def test_a_cookie_keeps_whose_team_its_person_is_of() -> None:
     made = sessions()
-    session = made.redeem(token_of(made.one_time_link("http://h", OWNER)))
+    viewer = Caller(id="token:vic", role="viewer", team=TeamName("desk"))
+    session = made.redeem(token_of(made.one_time_link("http://h", viewer)))
     assert session is not None
-    cookie = made.cookie(session)
-    made.end(session)
-    assert made.find_session(cookie) is None
+    found = made.find_session(made.cookie(session))
+    assert found is not None
+    assert found.caller == viewer
 
 
 def test_a_form_token_is_good_for_its_own_session_only() -> None:

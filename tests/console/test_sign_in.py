@@ -3,12 +3,24 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx2
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
-from quarterdeck.console.session import COOKIE, LINK_SECONDS, SESSION_SECONDS, Sessions
-from tests.console.stage import ORIGIN, OWNER, Stage, hidden, stage, text_of
+from quarterdeck.console.app import build
+from quarterdeck.console.session import COOKIE, Sessions
+from quarterdeck.domain.limits import SESSION_SECONDS, SIGN_IN_LINK_SECONDS
+from quarterdeck.store import sessions as ended
+from tests.console.stage import KEY, ORIGIN, OWNER, Stage, hidden, stage, text_of
 
 SAME = {"sec-fetch-site": "same-origin"}
+EVERY_PATH = (
+    "/console/", "/console/runs", "/console/runs/run_1", "/console/runs/run_1/actions",
+    "/console/actions?target=x", "/console/actions/act_1", "/console/actions/act_1/answer.json",
+    "/console/agents/clerk", "/console/costs", "/console/health", "/console/search?q=x",
+    "/console/live",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -18,7 +30,7 @@ async def on(tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 async def test_without_a_session_every_page_says_how_to_sign_in(on: Stage) -> None:
-    for path in ("/console/", "/console/runs/run_1", "/console/actions/act_1"):
+    for path in EVERY_PATH:
         answer = await on.browser.get(path)
         assert answer.status_code == 401
         assert "quarterdeck console" in text_of(answer.text)
@@ -75,12 +87,12 @@ async def test_a_wrong_link_says_how_to_get_a_good_one(on: Stage, token: str) ->
     ):
         assert answer.status_code == 401
         assert "quarterdeck console" in text_of(answer.text)
-        assert "<script" not in answer.text
+        assert "<script>alert" not in answer.text
 
 
 async def test_an_expired_link_says_how_to_get_a_new_one(on: Stage) -> None:
     link = on.sessions.one_time_link(ORIGIN, OWNER)
-    on.clock.push(LINK_SECONDS + 1)
+    on.clock.push(SIGN_IN_LINK_SECONDS + 1)
     answer = await on.browser.get(link)
     assert answer.status_code == 401
     assert "15 minutes" in text_of(answer.text)
@@ -114,6 +126,41 @@ async def test_signing_out_ends_the_session_and_not_only_the_cookie(on: Stage) -
     assert on.browser.cookies.get(COOKIE) is None
     again = await on.browser.get("/console/", headers={"cookie": f"{COOKIE}={cookie}"})
     assert again.status_code == 401
+
+
+async def test_signing_out_holds_in_every_process_and_after_a_restart(tmp_path: Path) -> None:
+    async with stage(tmp_path) as first:
+        await first.sign_in()
+        cookie = first.browser.cookies[COOKIE]
+        token = hidden(await first.read("/console/"), "form_token")
+        # Another process of the same installation: its own memory, the same key and database.
+        other = Sessions(key=KEY, clock=first.clock)
+        app = Starlette(routes=[Mount("/console", build(first.house.services, other))])
+        transport = httpx2.ASGITransport(app=app)
+        headers = {"cookie": f"{COOKIE}={cookie}"}
+        async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN) as elsewhere:
+            assert (await elsewhere.get("/console/", headers=headers)).status_code == 200
+            await first.post("/console/sign-out", form_token=token)
+            assert (await elsewhere.get("/console/", headers=headers)).status_code == 401
+    async with stage(tmp_path) as again:
+        answer = await again.browser.get("/console/", headers={"cookie": f"{COOKIE}={cookie}"})
+        assert answer.status_code == 401
+
+
+async def test_what_is_kept_of_a_session_that_ended_is_no_cookie_and_not_for_ever(
+    on: Stage,
+) -> None:
+    await on.sign_in()
+    token = hidden(await on.read("/console/"), "form_token")
+    await on.post("/console/sign-out", form_token=token)
+    kept = await on.house.db.read(lambda tx: tx.rows("select * from ended_sessions"))
+    assert len(kept) == 1
+    assert bytes(kept[0]["hash"]) not in on.browser.cookies.get(COOKIE, "").encode()
+    await on.house.db.write(lambda tx: ended.end(tx, b"later", tx.now + 10**12))
+    await on.house.db.write(lambda tx: tx.execute("update ended_sessions set until = 1"))
+    await on.house.db.write(lambda tx: ended.end(tx, b"last", tx.now + 10**12))
+    left = await on.house.db.read(lambda tx: tx.rows("select hash from ended_sessions"))
+    assert [bytes(row["hash"]) for row in left] == [b"last"]
 
 
 async def test_signing_out_takes_the_token_of_this_session(on: Stage) -> None:

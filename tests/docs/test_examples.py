@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from quarterdeck.domain.runs import RunFilters
 from tests.docs.terminals import ROOT, Reader, blocks
 from tests.fleets import files
 from tests.serving import OWNER, running
@@ -14,7 +15,12 @@ from tests.serving import OWNER, running
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("page", "commands_min"), [("README.md", 10), ("docs/tutorial/first-agent.md", 10)]
+    ("page", "commands_min"),
+    [
+        ("README.md", 10),
+        ("docs/tutorial/first-agent.md", 10),
+        ("docs/tutorial/bring-your-framework.md", 10),
+    ],
 )
 def test_the_examples_of_a_page_do_what_it_shows(
     page: str, commands_min: int, tmp_path: Path
@@ -64,6 +70,6 @@ async def test_a_program_starts_and_ends_its_own_runs_as_the_how_to_shows(tmp_pa
             sys.executable, "-c", program, env={**os.environ, "TRIAGE_KEY": key.secret}
         )
         assert await process.wait() == 0
-        runs = await server.house.services.runs.list_page(OWNER, {}, before="", rows=10)
+        runs = await server.house.services.runs.list_page(OWNER, RunFilters(), rows=10)
     assert [(run["agent"], run["state"]) for run in runs] == [("clerk", "succeeded")]
     assert runs[0]["started_by"] == "agent:clerk"

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from quarterdeck.checkpoint.checkpoint import Checkpoint
 from quarterdeck.checkpoint.recording import Recorder
 from quarterdeck.checkpoint.spool import Spool
 from quarterdeck.domain.actions import Cleared, Content, Proposal, Receipt, Tokens
+from quarterdeck.domain.attempts import Attempt
 from quarterdeck.domain.errors import Conflict, Unidentified
 from quarterdeck.domain.ledger import canonical, commitment
 from quarterdeck.domain.limits import HOLD_LAPSE_SECONDS, PROCESS_LEASE_SECONDS, REPEAT_SECONDS
@@ -43,6 +44,11 @@ from tests.doubles import CountingIds, SeededDice, SteppingClock
 from tests.fleets import files
 
 OWNER = Caller(id="local:test", role="owner")
+SECOND = b"""  second:
+    dialect: openai
+    base_url: http://127.0.0.1:9/v2
+    prices: {small-2: {input: "0.3", output: "1.2"}}
+"""
 TARGETS = ("small-1", "look_up", "file_note", "pay", "wipe", "nope")
 
 
@@ -124,14 +130,27 @@ class World:
         if cleared.action.kind == "model":
             # Now and then a vendor bills above what was asked for: an overrun.
             output = 5000 if dice < 0.1 else self.dice.randint(0, 90)
+            usage = Usage(input=self.dice.randint(1, 40), output=output)
             return Receipt(
                 status="done",
                 result=b"{}",
                 content=Content(rest=b'{"said":"yes"}'),
-                usage=Usage(input=self.dice.randint(1, 40), output=output),
+                usage=usage,
                 usage_source="reported",
+                attempts=await self.attempts(usage) if self.dice.random() < 0.5 else (),
             )
         return Receipt(status="done", result=b"{}", cost_nanousd=cleared.bound.nanousd)
+
+    async def attempts(self, usage: Usage) -> tuple[Attempt, ...]:
+        """One that was refused, perhaps one nobody knows of, and the one that answered."""
+        tried = [Attempt(vendor="local", model="small-1", end="error", status=503)]
+        await self.pause("between attempts")
+        if self.dice.random() < 0.5:
+            took = self.dice.randint(0, 1000)
+            tried.append(Attempt(vendor="local", model="small-1", end="unanswered", took_ms=took))
+            await self.pause("between attempts")
+        tried.append(Attempt(vendor="second", model="small-2", end="answered", usage=usage))
+        return tuple(tried)
 
 
 @dataclass
@@ -237,11 +256,21 @@ class Life:
         )
 
 
+def with_fallback(found: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The fleet with a second, dearer vendor entry behind the first."""
+    bound = b"{vendor: local, model: small-1}"
+    second = bound.replace(b"}", b", fallback: {vendor: second, model: small-2}}")
+    return dict(found) | {
+        "fleet.yaml": found["fleet.yaml"] + SECOND,
+        "agents/clerk.yaml": found["agents/clerk.yaml"].replace(bound, second),
+    }
+
+
 async def live(world: World, *, lives: int = 4, proposals: int = 24) -> Life:
     """Lives and deaths, then one last life that settles everything. Returns it, still open."""
     life = await Life.begin(world)
     caps = {"agent_cap": "0.5", "team_cap": str(world.dice.choice(["0.05", "0.5", "5"]))}
-    await life.changes.apply(OWNER, files(**caps))
+    await life.changes.apply(OWNER, with_fallback(files(**caps)))
     for _ in range(3):
         world.runs.append(await life.runs.start(OWNER, "clerk", {"text": "hi"}, kind="external"))
     for _ in range(lives):
@@ -277,6 +306,11 @@ def _check_effects(world: World, by_id: dict[str, Any]) -> None:
         if row["target"] not in ("look_up", "file_note"):
             assert count == 1, f"{action}: an effect that may happen once happened {count} times"
     for row in by_id.values():
+        tried = orjson.loads(row["detail"] or "{}").get("attempts", ())
+        if tried:
+            costs = sum(attempt.get("cost_nanousd", 0) for attempt in tried)
+            assert row["cost_nanousd"] == costs, "each attempt at its own price, and no more"
+            assert all("usage" not in a for a in tried if a["end"] == "error")
         if row["usage_source"] == "estimated" and "its process ended" in (row["detail"] or ""):
             held = sum(h.amount for h in actions.reservation_of(row).holds if h.unit == "nanousd")
             each = held // len(actions.reservation_of(row).holds)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from quarterdeck.domain.dialects import (
-    WIRES,
+    SPOKEN,
     AssistantTurn,
     ToolDefinition,
     ToolTurn,
@@ -16,7 +16,7 @@ from quarterdeck.domain.errors import Invalid
 from quarterdeck.domain.limits import OUTPUT_TOKENS_DEFAULT
 from quarterdeck.domain.money import Usage
 
-OPENAI, ANTHROPIC = WIRES["openai"], WIRES["anthropic"]
+OPENAI, ANTHROPIC = SPOKEN["openai"], SPOKEN["anthropic"]
 LOOK = ToolDefinition(
     name="look",
     description="Look something up.",
@@ -137,12 +137,12 @@ def test_the_usage_of_a_message_is_read_into_disjoint_buckets(
     assert used(ANTHROPIC, reported) == buckets
 
 
-@pytest.mark.parametrize("dialect", sorted(WIRES))
+@pytest.mark.parametrize("dialect", ["anthropic", "openai"])
 @pytest.mark.parametrize(
     "garbage", [b"", b"<html>", b"[]", b"7", b"\xff", b"[" * 5000, b'{"usage":{}}', b"{}"]
 )
 def test_garbage_reports_no_usage_and_is_no_answer(dialect: str, garbage: bytes) -> None:
-    wire = WIRES[dialect]
+    wire = SPOKEN[dialect]
     assert wire.usage_of_answer(garbage) is None
     for reading in (wire.tool_calls, wire.text_of, wire.message_of):
         with pytest.raises(Invalid, match="the model's answer is not"):
@@ -242,7 +242,7 @@ def test_an_older_function_call_is_a_tool_call_without_id() -> None:
 def test_errors_are_written_as_the_vendor_writes_them(
     dialect: str, status: int, code: str, kind: str
 ) -> None:
-    body = WIRES[dialect].error_body(status=status, code=code, message="no `x`", action="act_1")
+    body = SPOKEN[dialect].error_body(status=status, code=code, message="no `x`", action="act_1")
     error = json.loads(body)
     assert error["error"]["type"] == kind
     assert error["error"]["message"] == "no `x` (action act_1)"
@@ -337,9 +337,9 @@ def test_a_request_of_the_runner_joins_the_results_of_one_turn_in_anthropics_wor
     assert request["messages"][4]["content"] == [found | {"content": "again"}]
 
 
-@pytest.mark.parametrize("dialect", sorted(WIRES))
+@pytest.mark.parametrize("dialect", ["anthropic", "openai"])
 def test_a_composed_request_passes_our_own_gateway(dialect: str) -> None:
-    wire = WIRES[dialect]
+    wire = SPOKEN[dialect]
     answer = written(CHAT if dialect == "openai" else MESSAGE)
     source = wire.compose(
         "m",
@@ -361,7 +361,7 @@ def test_a_composed_request_passes_our_own_gateway(dialect: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["model", "messages", "stream"])
-@pytest.mark.parametrize("dialect", sorted(WIRES))
+@pytest.mark.parametrize("dialect", ["anthropic", "openai"])
 def test_parameters_may_not_replace_what_the_runner_sets(dialect: str, name: str) -> None:
     with pytest.raises(Invalid, match=f"`{name}`"):
-        WIRES[dialect].compose("m", "s", messages=[], tools=[], parameters={name: 1})
+        SPOKEN[dialect].compose("m", "s", messages=[], tools=[], parameters={name: 1})

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quarterdeck.domain.dialects import WIRES, StreamReader
+from quarterdeck.domain.dialects import SPOKEN, StreamReader
 from quarterdeck.domain.dialects import stream as streams
 from quarterdeck.domain.money import Usage
 
-OPENAI, ANTHROPIC = WIRES["openai"], WIRES["anthropic"]
+OPENAI, ANTHROPIC = SPOKEN["openai"], SPOKEN["anthropic"]
 
 
 def chunk(*choices: dict[str, Any], **fields: Any) -> bytes:
@@ -126,33 +126,33 @@ def figures(reader: StreamReader) -> tuple[Any, ...]:
     )
 
 
-@pytest.mark.parametrize("dialect", sorted(WIRES))
+@pytest.mark.parametrize("dialect", ["anthropic", "openai"])
 @given(size=st.integers(1, 400), asking=st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_chunks_of_any_size_asked_at_any_time_give_the_same_figures(
     dialect: str, size: int, asking: bool
 ) -> None:
     stream = b"".join(WHOLE[dialect])
-    reader = WIRES[dialect].open_stream_reader()
+    reader = SPOKEN[dialect].open_stream_reader()
     for at in range(0, len(stream), size):
         reader.feed(stream[at : at + size])
         if asking:
             figures(reader)
-    assert figures(reader) == figures(read(WIRES[dialect], stream))
+    assert figures(reader) == figures(read(SPOKEN[dialect], stream))
     assert reader.usage == USED[dialect]
 
 
-@pytest.mark.parametrize("dialect", sorted(WIRES))
+@pytest.mark.parametrize("dialect", ["anthropic", "openai"])
 def test_every_prefix_of_a_stream_can_be_asked_and_nothing_shrinks(dialect: str) -> None:
     stream = b"".join(WHOLE[dialect])
     seen, kept = 0, ""
     for at in range(0, len(stream) + 1, 7):
-        reader = read(WIRES[dialect], stream[:at])
+        reader = read(SPOKEN[dialect], stream[:at])
         reader.close()
         assert reader.output_bytes >= seen
         assert reader.finished == (DONE[:-2] in stream[:at] or b'"message_stop"}' in stream[:at])
         answer = reader.answer()
-        text = WIRES[dialect].text_of(answer)
+        text = SPOKEN[dialect].text_of(answer)
         assert text.startswith(kept)
         seen, kept = reader.output_bytes, text
     assert kept == "H\u00e9llo"
@@ -284,22 +284,22 @@ def test_updated_input_in_the_last_word_replaces_the_first() -> None:
 def test_an_error_inside_a_stream_is_told_in_the_vendors_words(
     dialect: str, reported: bytes, says: str
 ) -> None:
-    reader = read(WIRES[dialect], *WHOLE[dialect][:4])
+    reader = read(SPOKEN[dialect], *WHOLE[dialect][:4])
     assert reader.error is None
     reader.feed(reported)
     assert reader.error == says
     assert not reader.finished
 
 
-@pytest.mark.parametrize("dialect", sorted(WIRES))
+@pytest.mark.parametrize("dialect", ["anthropic", "openai"])
 def test_garbage_in_a_stream_is_counted_and_hides_nothing_else(dialect: str) -> None:
     stream = WHOLE[dialect]
     garbage = b"data: {not json\n\ndata: \xff\xfe\n\ndata: 7\n\ndata: []\n\ndata: " + b"[" * 9999
-    reader = read(WIRES[dialect], *stream[:3], garbage + b"\n\n", *stream[3:])
+    reader = read(SPOKEN[dialect], *stream[:3], garbage + b"\n\n", *stream[3:])
     assert reader.usage == USED[dialect]
     assert reader.finished
-    assert WIRES[dialect].text_of(reader.answer()) == "H\u00e9llo"
-    clean = read(WIRES[dialect], *stream).output_bytes
+    assert SPOKEN[dialect].text_of(reader.answer()) == "H\u00e9llo"
+    clean = read(SPOKEN[dialect], *stream).output_bytes
     assert reader.output_bytes >= clean + 9999
 
 
@@ -425,4 +425,4 @@ def test_only_the_event_that_merely_reports_usage_is_withheld(
     passing: bytes, withheld: bool
 ) -> None:
     assert OPENAI.is_usage_only(passing) is withheld
-    assert not ANTHROPIC.is_usage_only(passing)
+    assert ANTHROPIC.is_usage_only is None

@@ -7,7 +7,6 @@ import pytest
 
 from quarterdeck.domain import limits
 from quarterdeck.domain.errors import NotFound
-from quarterdeck.fleet import folder as folder_module
 from quarterdeck.fleet import template
 from quarterdeck.fleet.load import FleetInvalid, load, read_folder
 
@@ -126,11 +125,11 @@ def test_a_file_of_any_size_costs_no_more_than_the_limit(folder: Path) -> None:
 
 
 def test_all_files_together_have_a_limit(folder: Path) -> None:
-    for number in range(folder_module.FOLDER_BYTES_MAX // limits.FLEET_FILE_BYTES_MAX + 1):
+    for number in range(limits.FLEET_FOLDER_BYTES_MAX // limits.FLEET_FILE_BYTES_MAX + 1):
         with (folder / "prompts" / f"p{number}.md").open("wb") as file:
             file.truncate(limits.FLEET_FILE_BYTES_MAX)
     assert problems(folder) == [
-        f": the folder holds more than {folder_module.FOLDER_BYTES_MAX} bytes in all; "
+        f": the folder holds more than {limits.FLEET_FOLDER_BYTES_MAX} bytes in all; "
         "keep only agents, tools and prompts here; split the fleet if it is that large"
     ]
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.fleets import files
 from tests.serving import Running, running, upstream
+from tests.wire.vendors import said, stage
 
 ASK: Any = [{"role": "user", "content": "Where is my order?"}]
 
@@ -123,3 +124,35 @@ async def test_a_client_that_hangs_up_cancels_the_vendor(tmp_path: Path) -> None
         assert vendor.tally.totals()["cancelled"] == 1
         [action] = await server.actions(run.id)
         assert action["usage_source"] == "estimated"
+
+
+async def test_counting_tokens_costs_none_and_is_recorded(tmp_path: Path) -> None:
+    replies = {"/count_tokens": said({"input_tokens": 31})}
+    async with stage(tmp_path, {"anthropic": ["other-1"]}, replies) as (server, vendor, run):
+        async with client_of(server, run.credential) as client:
+            counted = await client.messages.count_tokens(model="other-1", messages=ASK)
+            assert counted.input_tokens == 31
+            with pytest.raises(anthropic.PermissionDeniedError, match="may not use the model"):
+                await client.messages.count_tokens(model="other-9", messages=ASK)
+        [asked] = vendor.asked
+        assert asked.path == "/v1/messages/count_tokens"
+        counting, refused = await server.actions(run.id)
+        assert (counting["state"], counting["usage"]) == ("done", None)
+        assert (counting["cost_nanousd"], counting["usage_source"]) == (0, "none")
+        assert refused["state"] == "refused"
+
+
+async def test_a_beta_call_says_so_to_the_vendor(tmp_path: Path) -> None:
+    replies = {"/messages": said({"content": [], "usage": {"input_tokens": 1, "output_tokens": 1}})}
+    async with stage(tmp_path, {"anthropic": ["other-1"]}, replies) as (server, vendor, run):
+        async with client_of(server, run.credential) as client:
+            await client.beta.messages.create(
+                model="other-1",
+                max_tokens=9,
+                messages=ASK,
+                betas=["x-1"],
+                extra_query={"beta": "true"},
+            )
+        [asked] = vendor.asked
+        assert asked.query == "beta=true"
+        assert asked.headers["anthropic-beta"] == "x-1"

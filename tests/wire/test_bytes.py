@@ -2,12 +2,16 @@
 
 import base64
 import gzip
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import brotli
 import httpx2
 import orjson
 import pytest
+import zstandard
 
 from tests.fleets import files
 from tests.serving import Running, running, upstream
@@ -20,6 +24,8 @@ ODD = (
 STREAM = (
     b'{"model":"small-1","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"x"}]}'
 )
+PLAIN = b'{"model":"small-1","max_tokens":9,"messages":[{"role":"user","content":"x"}]}'
+EVERY_ENCODING = {"accept-encoding": "gzip, deflate, br, zstd"}
 EVENTS = [
     b'data: {"id":"1","model":"small-1","choices":[{"index":0,"delta":{"content":"a"}}]}\n\n',
     b": a comment\r\n\r\n",
@@ -102,20 +108,83 @@ async def test_only_the_usage_event_we_asked_for_is_withheld(tmp_path: Path) -> 
         assert action["usage"] == {"input": 3, "output": 2}
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+def raw_deflate(body: bytes) -> bytes:
+    made = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return made.compress(body) + made.flush()
+
+
+def two_members(body: bytes) -> bytes:
+    return gzip.compress(body[:40]) + gzip.compress(body[40:])
+
+
+ENCODED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "none": ("identity", bytes),
+    "gzip": ("gzip", gzip.compress),
+    "gzip of two members": ("gzip", two_members),
+    "deflate": ("deflate", zlib.compress),
+    "deflate without its header": ("deflate", raw_deflate),
+    "br": ("br", brotli.compress),
+    "zstd": ("zstd", zstandard.compress),
+    "in capitals": ("GZIP", gzip.compress),
+}
+
+
+@pytest.mark.parametrize("piece", [1, 7, 100_000])
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("encoding", ENCODED)
 async def test_a_compressed_answer_passes_as_it_is_and_its_usage_is_read(
-    tmp_path: Path, encoding: str
+    tmp_path: Path, encoding: str, streamed: bool, piece: int
 ) -> None:
-    body = gzip.compress(ANSWER) if encoding == "gzip" else ANSWER
-    script = raw(body, **{"content-type": "application/json", "content-encoding": encoding})
+    name, encode = ENCODED[encoding]
+    body = encode(b"".join(EVENTS) if streamed else ANSWER)
+    kind = "text/event-stream" if streamed else "application/json"
+    pieces = [body[i : i + piece] for i in range(0, len(body), piece)]
+    script = raw(pieces, **{"content-type": kind, "content-encoding": name})
     async with upstream(script) as (url, _), running(tmp_path, files(base_url=url)) as server:
         run = await server.start_run()
-        ask_body = b'{"model":"small-1","max_tokens":9,"messages":[{"role":"user","content":"x"}]}'
-        answer = await ask(server, run.credential, ask_body, **{"accept-encoding": "gzip, br"})
+        answer = await ask(server, run.credential, STREAM if streamed else PLAIN, **EVERY_ENCODING)
+        if encoding == "none" and streamed:
+            body = b"".join(e for e in EVENTS if b'"usage"' not in e)
         assert answer.content == body
-        assert answer.headers["content-encoding"] == encoding
+        assert answer.headers["content-encoding"] == name
         [action] = await server.actions(run.id)
-        assert (action["usage_source"], action["usage"]) == ("reported", {"input": 7, "output": 5})
+        expected = {"input": 3, "output": 2} if streamed else {"input": 7, "output": 5}
+        assert (action["usage_source"], action["usage"]) == ("reported", expected)
+
+
+@pytest.mark.parametrize("encoding", ["br", "gzip", "zstd", "deflate", "sdch", "gzip, br"])
+async def test_an_answer_that_is_not_what_its_encoding_says_is_an_estimate(
+    tmp_path: Path, encoding: str
+) -> None:
+    script = raw(ANSWER, **{"content-type": "application/json", "content-encoding": encoding})
+    async with upstream(script) as (url, _), running(tmp_path, files(base_url=url)) as server:
+        run = await server.start_run()
+        answer = await ask(server, run.credential, PLAIN, **EVERY_ENCODING)
+        assert answer.content == ANSWER
+        [action] = await server.actions(run.id)
+        assert action["usage_source"] == "estimated"
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "", "TEXT/EVENT-STREAM;charset=UTF-8", "x"])
+async def test_a_stream_is_read_whatever_its_type_is_called(tmp_path: Path, kind: str) -> None:
+    script = raw(EVENTS, **({"content-type": kind} if kind else {}))
+    async with upstream(script) as (url, _), running(tmp_path, files(base_url=url)) as server:
+        run = await server.start_run()
+        await ask(server, run.credential, STREAM)
+        [action] = await server.actions(run.id)
+        assert (action["usage_source"], action["usage"]) == ("reported", {"input": 3, "output": 2})
+
+
+async def test_a_whole_answer_to_a_request_for_a_stream_is_read_as_what_it_is(
+    tmp_path: Path,
+) -> None:
+    script = raw(b"  \n" + ANSWER, **{"content-type": "text/event-stream"})
+    async with upstream(script) as (url, _), running(tmp_path, files(base_url=url)) as server:
+        run = await server.start_run()
+        answer = await ask(server, run.credential, STREAM)
+        assert answer.content == b"  \n" + ANSWER
+        [action] = await server.actions(run.id)
+        assert action["usage"] == {"input": 7, "output": 5}
 
 
 async def test_an_output_cap_is_the_only_thing_added_to_a_request_without_one(

@@ -1,17 +1,38 @@
 """Actions over HTTP, for reading. Asking for one is the data plane's `POST /v1/actions`."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request, Response
 
+from quarterdeck.api import cursors
 from quarterdeck.api.callers import Callers
-from quarterdeck.api.wire import LIMIT, Limit, Page, Shown, StrictRoute, moment, time_of
-from quarterdeck.domain.errors import Invalid
+from quarterdeck.api.described import who
+from quarterdeck.api.wire import (
+    LIMIT,
+    TEXT,
+    Cursor,
+    Id,
+    Limit,
+    Name,
+    Page,
+    Shown,
+    Since,
+    StrictRoute,
+    Until,
+    micros_of,
+    moment,
+    paged,
+    time_of,
+)
+from quarterdeck.domain.actions import ActionFilters, Kind
 from quarterdeck.domain.money import usd
 from quarterdeck.domain.people import Caller
 from quarterdeck.services.actions import Actions
 
+ActionState: TypeAlias = Literal[
+    "begun", "done", "failed", "not_attempted", "refused", "held", "suggested", "in_doubt"
+]
 _SAME: Final = (
     "id", "run", "agent", "team", "revision", "kind", "target", "mark", "state", "answer",
     "reasons", "labels", "digest", "idempotency_key", "cost_nanousd", "held_nanousd", "usage",
@@ -87,26 +108,67 @@ def routes(actions: Actions, callers: Callers) -> APIRouter:
     """`/v1/actions`."""
     router = APIRouter(prefix="/v1/actions", tags=["actions"], route_class=StrictRoute)
 
-    @router.get("")
-    async def list_in_doubt(
+    @router.get("", openapi_extra=who("read"))
+    async def list_actions(
         *,
-        in_doubt: Annotated[bool, Query(description="must be `true`")] = False,
+        request: Request,
+        response: Response,
+        asked: Annotated[_ActionsAsked, Depends()],
         limit: Limit = LIMIT,
+        cursor: Cursor = "",
         caller: Annotated[Caller, Depends(callers.caller)],
     ) -> Page[ActionShown]:
-        """Actions nobody can say took place or not, oldest first."""
-        if not in_doubt:
-            raise Invalid(
-                "actions are listed by run, or those in doubt",
-                hint="use /v1/runs/RUN/actions, or ?in_doubt=true",
-            )
-        return Page(items=[ActionShown.of(r) for r in await actions.list_in_doubt(caller, limit)])
+        """Actions of the newest run first, its newest first; all filters must fit."""
+        place = cursors.read(cursor, keys=2)
+        before = (place[0], place[1]) if place else None
+        rows = await actions.list_page(caller, asked.filters(), before=before, rows=limit + 1)
+        items = [ActionShown.of(row) for row in rows]
+        return paged(request, response, items, limit, lambda action: (action.run, action.id))
 
-    @router.get("/{action}")
+    @router.get("/{action}", openapi_extra=who("read"))
     async def show_action(
-        *, action: str, caller: Annotated[Caller, Depends(callers.caller)]
+        *,
+        action: Id,
+        whole: Annotated[
+            bool, Query(description="All of a long conversation, not its last 300 parts.")
+        ] = False,
+        caller: Annotated[Caller, Depends(callers.caller)],
     ) -> ActionDetail:
-        """One action with its redacted request and answer."""
-        return ActionDetail.of(await actions.show(caller, action))
+        """One action with its redacted request and answer; `earlier` counts parts left out."""
+        return ActionDetail.of(await actions.show(caller, action, whole=whole))
 
     return router
+
+
+class _ActionsAsked:
+    """The filters of a list of actions."""
+
+    def __init__(
+        self,
+        *,
+        run: Annotated[
+            str, Query(pattern=TEXT, max_length=64, description="Only of this run.")
+        ] = "",
+        agent: Annotated[Name | None, Query(description="Only of this agent.")] = None,
+        team: Annotated[Name | None, Query(description="Only of this team.")] = None,
+        kind: Annotated[Kind | None, Query(description="Model calls or tool calls.")] = None,
+        state: Annotated[
+            ActionState | None,
+            Query(description="Only in this state; `in_doubt`: nobody can say what came of it."),
+        ] = None,
+        since: Since = None,
+        until: Until = None,
+    ) -> None:
+        self._filters = ActionFilters(
+            run=run,
+            agent=agent or "",
+            team=team or "",
+            kind=kind or "",
+            state=state or "",
+            since=micros_of(since),
+            until=micros_of(until),
+        )
+
+    def filters(self) -> ActionFilters:
+        """As the service takes them."""
+        return self._filters

@@ -3,13 +3,22 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query, Request, Response
 
+from quarterdeck.api import cursors
 from quarterdeck.api.callers import Callers
-from quarterdeck.api.wire import Page, Shown, StrictRoute
+from quarterdeck.api.described import who
+from quarterdeck.api.wire import LIMIT, TEXT, Cursor, Id, Limit, Page, Shown, StrictRoute, paged
 from quarterdeck.domain.money import usd
 from quarterdeck.domain.people import Caller
 from quarterdeck.services.agents import Agents
+
+
+class FallbackShown(Shown):
+    """The vendor entry and model that are asked when the first cannot answer."""
+
+    vendor: str
+    model: str
 
 
 class ModelShown(Shown):
@@ -18,6 +27,7 @@ class ModelShown(Shown):
     role: str
     vendor: str
     model: str
+    fallback: FallbackShown | None
 
 
 class CapShown(Shown):
@@ -80,17 +90,31 @@ def routes(agents: Agents, callers: Callers) -> APIRouter:
     """`/v1/agents`."""
     router = APIRouter(prefix="/v1/agents", tags=["agents"], route_class=StrictRoute)
 
-    @router.get("")
+    @router.get("", openapi_extra=who("read"))
     async def list_agents(
-        *, caller: Annotated[Caller, Depends(callers.caller)]
+        *,
+        request: Request,
+        response: Response,
+        team: Annotated[
+            str, Query(pattern=TEXT, max_length=64, description="Only of this team.")
+        ] = "",
+        limit: Limit = LIMIT,
+        cursor: Cursor = "",
+        caller: Annotated[Caller, Depends(callers.caller)],
     ) -> Page[AgentShown]:
         """Agents in force, by name."""
-        rows = await agents.list_all(caller)
-        return Page(items=[AgentShown(**{**r, "caps": _caps(r["caps"])}) for r in rows])
+        after = cursors.read(cursor)
+        rows = [r for r in await agents.list_all(caller) if team in ("", r["team"])]
+        items = [
+            AgentShown(**{**r, "caps": _caps(r["caps"])})
+            for r in rows
+            if not after or r["name"] > after[0]
+        ]
+        return paged(request, response, items, limit, lambda agent: (agent.name,))
 
-    @router.get("/{name}")
+    @router.get("/{name}", openapi_extra=who("read"))
     async def show_agent(
-        *, name: str, caller: Annotated[Caller, Depends(callers.caller)]
+        *, name: Id, caller: Annotated[Caller, Depends(callers.caller)]
     ) -> AgentDetail:
         """One agent: its card, its models, its tools with their effect classes."""
         row = await agents.show(caller, name)

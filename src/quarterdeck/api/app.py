@@ -24,11 +24,14 @@ from quarterdeck.api import (
     sign_in,
 )
 from quarterdeck.api.callers import Callers, Identify
+from quarterdeck.api.described import describe
 from quarterdeck.api.driving import Driving
 from quarterdeck.api.edge import Edge
+from quarterdeck.api.once import Repeats, on_replayed
 from quarterdeck.api.wire import FailureShown
 from quarterdeck.domain.errors import QuarterdeckError
 from quarterdeck.services import Services
+from quarterdeck.services.replies import Replayed
 
 
 def build(
@@ -49,21 +52,23 @@ def build(
         redoc_url=None,
         openapi_url="/v1/openapi.json",
         redirect_slashes=False,
-        responses={"4XX": {"model": FailureShown}, "5XX": {"model": FailureShown}},
+        responses={400: {"model": FailureShown}},
         exception_handlers={
             QuarterdeckError: errors.on_ours,
             HTTPException: errors.on_http,
             RequestValidationError: errors.on_misfit,
+            Replayed: on_replayed,
         },
     )
     callers = Callers(identify)
+    once = Repeats(services.replies).of(callers)
     for router in (
         agents.routes(services.agents, callers),
-        keys.routes(services.keys, callers),
-        runs.routes(services.runs, services.actions, driving, callers),
+        keys.routes(services.keys, callers, once),
+        runs.routes(services, driving, callers, once),
         actions.routes(services.actions, callers),
         costs.routes(services.costs, callers),
-        fleet.routes(services.changes, callers),
+        fleet.routes(services.changes, callers, once),
         ledger.routes(services.ledger, callers),
         secrets.routes(services.secrets, callers),
         health.routes(services.health, callers),
@@ -72,5 +77,6 @@ def build(
         app.include_router(router)
     if make_link is not None:
         app.include_router(sign_in.routes(make_link, callers))
+    describe(app)
     app.add_middleware(Edge)
     return app

@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from quarterdeck.api.callers import Callers
+from quarterdeck.api.described import who
 from quarterdeck.api.wire import BackupAsked, Shown, StrictRoute, moment
-from quarterdeck.domain.errors import Invalid
 from quarterdeck.domain.people import Caller
 from quarterdeck.services.backups import Backups
 
@@ -30,14 +30,12 @@ def routes(backups: Backups, callers: Callers) -> APIRouter:
     """`/v1/backups`."""
     router = APIRouter(prefix="/v1/backups", tags=["backups"], route_class=StrictRoute)
 
-    @router.post("", status_code=201)
+    @router.post("", status_code=201, openapi_extra=who("restore"))
     async def back_up(
         *, body: BackupAsked, caller: Annotated[Caller, Depends(callers.caller)]
     ) -> BackupShown:
         """Copy the database to a new file on the server's machine, with a manifest beside it."""
         file = Path(body.file)
-        if not file.is_absolute():
-            raise Invalid(f"`{file}` is not an absolute path", hint="write it from the root: /…")
         made = await backups.backup(caller, file)
         return BackupShown(
             file=str(file),

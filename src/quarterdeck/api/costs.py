@@ -1,15 +1,19 @@
 """Costs and budgets over HTTP."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request, Response
 
+from quarterdeck.api import cursors
 from quarterdeck.api.callers import Callers
-from quarterdeck.api.wire import Page, Shown, StrictRoute, whole
+from quarterdeck.api.described import who
+from quarterdeck.api.wire import LIMIT, TEXT, Cursor, Limit, Page, Shown, StrictRoute, paged, whole
 from quarterdeck.domain.money import usd
 from quarterdeck.domain.people import Caller
 from quarterdeck.services.costs import Costs
+
+_BY: Final = r"^((day|team|agent|kind|target)(,(day|team|agent|kind|target)){0,9})?$"
 
 
 class CostShown(Shown):
@@ -79,26 +83,47 @@ def routes(costs: Costs, callers: Callers) -> APIRouter:
     """`/v1/costs` and `/v1/budgets`."""
     router = APIRouter(prefix="/v1", tags=["costs"], route_class=StrictRoute)
 
-    @router.get("/costs")
+    @router.get("/costs", openapi_extra=who("read"))
     async def sum_costs(
         *,
-        by: Annotated[str, Query(max_length=64, description="such as `agent,day`")] = "agent",
-        days: Annotated[int, Query(ge=1, le=3660)] = 7,
+        by: Annotated[
+            str,
+            Query(
+                pattern=_BY,
+                description="Sum by these, with commas: day, team, agent, kind, target.",
+                examples=["agent,day"],
+            ),
+        ] = "agent",
+        days: Annotated[int, Query(ge=1, le=3660, description="How many, today included.")] = 7,
         caller: Annotated[Caller, Depends(callers.caller)],
     ) -> CostsShown:
         """What was charged in the last days (UTC, today included), summed by day, team, agent…"""
-        words = tuple(dict.fromkeys(w for word in by.split(",") if (w := word.strip())))
+        words = tuple(dict.fromkeys(word for word in by.split(",") if word))
         rows = await costs.summary(caller, by=words, days=days)
         return CostsShown(by=list(words), days=days, items=[CostShown.of(row) for row in rows])
 
-    @router.get("/budgets")
+    @router.get("/budgets", openapi_extra=who("read"))
     async def list_budgets(
         *,
-        scope: Annotated[str, Query(max_length=200, description="such as `agent:triage`")],
+        request: Request,
+        response: Response,
+        scope: Annotated[
+            str,
+            Query(
+                pattern=TEXT,
+                max_length=200,
+                description="`fleet`, `team:NAME` or `agent:NAME`.",
+                examples=["agent:triage"],
+            ),
+        ],
+        limit: Limit = LIMIT,
+        cursor: Cursor = "",
         caller: Annotated[Caller, Depends(callers.caller)],
     ) -> Page[BudgetShown]:
         """The windows of a scope: cap, charged, held, what is left."""
+        before = cursors.read(cursor)
         rows = await costs.budgets_of(caller, scope)
-        return Page(items=[BudgetShown.of(row) for row in rows])
+        items = [BudgetShown.of(row) for row in rows if not before or row["id"] < before[0]]
+        return paged(request, response, items, limit, lambda budget: (budget.id,))
 
     return router

@@ -46,14 +46,38 @@ class Edge:
         if refusal is not None:
             await refusal(scope, receive, send)
             return
+        inner = {**scope, "root_path": ""}  # paths are routed whole, wherever this was mounted
+        reading = _bounded(receive)
+        if scope["method"] == "HEAD":
+            inner["method"], head = "GET", _Head(reading, sending)
+            reading, sending = head.receive, head.send
         try:
-            # Paths are routed whole, wherever the application was mounted.
-            await self.app({**scope, "root_path": ""}, _bounded(receive), sending)
+            await self.app(inner, reading, sending)
         except Exception:
             _log.exception("request_failed", method=scope["method"], path=scope["path"])
             if started:
                 raise
             await errors.internal()(scope, receive, send)
+
+
+@dataclass(slots=True)
+class _Head:
+    """A GET whose body is left out; a long one is broken off after its headers."""
+
+    inner_receive: Receive
+    inner_send: Send
+    begun: bool = False
+
+    async def receive(self) -> Message:
+        """What comes in; the caller is gone as soon as it has the headers."""
+        return {"type": "http.disconnect"} if self.begun else await self.inner_receive()
+
+    async def send(self, message: Message) -> None:
+        """The headers, and the end."""
+        if message["type"] == "http.response.start":
+            await self.inner_send(message)
+            self.begun = True
+            await self.inner_send({"type": "http.response.body", "body": b""})
 
 
 def _refusal(scope: Scope) -> Response | None:

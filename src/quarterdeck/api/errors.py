@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 
 from quarterdeck.domain.errors import QuarterdeckError
 from quarterdeck.domain.limits import BODY_BYTES_MAX
@@ -23,13 +24,21 @@ STATUS: Final[Mapping[str, int]] = {
     "not_found": 404,
     "method_not_allowed": 405,
     "conflict": 409,
+    "precondition_failed": 412,
     "body_too_large": 413,
+    "unsupported_media_type": 415,
+    "precondition_required": 428,
     "limit_exceeded": 429,
     "corrupt": 500,
     "internal": 500,
     "unavailable": 503,
 }
-_CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+_CODES: Final = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+}
 PROBLEMS_SHOWN_MAX: Final = 5
 _SEE_SCHEMA: Final = "see the route at /v1/openapi.json"
 
@@ -66,7 +75,7 @@ async def on_ours(_: Request, error: Exception) -> JSONResponse:
     return answer(error.code, error.message, error.hint, headers=extra)
 
 
-async def on_http(request: Request, error: Exception) -> JSONResponse:
+async def on_http(request: Request, error: Exception) -> Response:
     """What the router itself refuses: no such route, another method, a body it cannot read."""
     assert isinstance(error, HTTPException)
     route = f"{request.method} {request.url.path}"
@@ -77,17 +86,21 @@ async def on_http(request: Request, error: Exception) -> JSONResponse:
         return answer(code, f"no route `{route}`", "all routes are listed at /v1/openapi.json")
     if code == "method_not_allowed":
         allowed = ", ".join(_methods(request))
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"allow": allowed})
         return answer(code, f"no route `{route}`", f"use {allowed}", headers={"allow": allowed})
+    if code == "unsupported_media_type":
+        return answer(code, "the request body is not JSON", "send content-type: application/json")
     return answer(code, "the request body cannot be read", "send a JSON object")
 
 
 def _methods(request: Request) -> list[str]:
-    """The methods that a path does have."""
-    path = request.url.path
+    """The methods that a path does have; HEAD goes wherever GET does."""
+    path, found = request.url.path, {"OPTIONS"}
     for template, methods in request.app.openapi()["paths"].items():
         if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
-            return sorted(method.upper() for method in methods)
-    return []
+            found |= {method.upper() for method in methods}
+    return sorted(found | {"HEAD"} if "GET" in found else found)
 
 
 async def on_misfit(_: Request, error: Exception) -> JSONResponse:
@@ -112,8 +125,14 @@ def _problem(error: Mapping[str, Any]) -> tuple[str, str]:
         return "the body is not a JSON object", "send one, with content-type: application/json"
     if kind == "missing":
         return f"`{field}` is missing", f"give `{field}`"
+    if error["loc"][0] == "query" and kind == "extra_forbidden":
+        return f"`{field}` is not a parameter of this route", f"leave `{field}` out"
     if kind == "extra_forbidden":
         return f"`{field}` is not a field of this request", f"leave `{field}` out"
+    if kind == "string_pattern_mismatch" and field == "file":
+        return f"`{field}` is not an absolute path", "write it from the root: /…"
+    if kind == "given_twice":
+        return f"`{field}` is given twice", f"give `{field}` once"
     if kind == "literal_error":
         return f"`{field}` is not one of its words", f"write {context.get('expected')}"
     message = str(error["msg"])

@@ -3,12 +3,17 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request, Response
 
+from quarterdeck.api import cursors
 from quarterdeck.api.callers import Callers
+from quarterdeck.api.described import who
+from quarterdeck.api.once import ServedOnce, nothing, reply_of
 from quarterdeck.api.wire import (
     LIMIT,
+    TEXT,
     Cursor,
+    Id,
     KeyAsked,
     Limit,
     Page,
@@ -21,6 +26,7 @@ from quarterdeck.api.wire import (
 )
 from quarterdeck.domain.people import Caller
 from quarterdeck.services.keys import OVERLAP_SECONDS_DEFAULT, IssuedKey, Keys
+from quarterdeck.services.replies import Once
 
 
 class KeyShown(Shown):
@@ -57,47 +63,64 @@ class KeyIssued(Shown):
     expires_at: str | None
 
 
-def routes(keys: Keys, callers: Callers) -> APIRouter:
+def routes(keys: Keys, callers: Callers, once: ServedOnce) -> APIRouter:
     """`/v1/keys`."""
     router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=StrictRoute)
 
-    @router.get("")
+    @router.get("", openapi_extra=who("read"))
     async def list_keys(
         *,
-        agent: Annotated[str | None, Query(max_length=64)] = None,
+        request: Request,
+        response: Response,
+        agent: Annotated[
+            str | None, Query(pattern=TEXT, max_length=64, description="Only of this one.")
+        ] = None,
         limit: Limit = LIMIT,
         cursor: Cursor = "",
         caller: Annotated[Caller, Depends(callers.caller)],
     ) -> Page[KeyShown]:
         """Keys without their secrets, newest first."""
-        rows = [row for row in await keys.list_all(caller, agent) if row["id"] < (cursor or "~")]
-        items = [KeyShown.of(row) for row in rows[:limit]]
-        return paged(items, limit, items[-1].id if len(rows) > limit else None)
+        before = cursors.read(cursor)
+        rows = await keys.list_all(caller, agent)
+        items = [KeyShown.of(row) for row in rows if not before or row["id"] < before[0]]
+        return paged(request, response, items, limit, lambda key: (key.id,))
 
-    @router.post("", status_code=201)
+    @router.post("", status_code=201, openapi_extra=who("keys"))
     async def issue_key(
-        *, body: KeyAsked, caller: Annotated[Caller, Depends(callers.caller)]
+        *,
+        body: KeyAsked,
+        caller: Annotated[Caller, Depends(callers.caller)],
+        once: Annotated[Once, Depends(once)],
     ) -> KeyIssued:
         """A new key for an agent; the secret is in this answer and nowhere else."""
-        return _issued(await keys.issue(caller, body.agent, days=body.days))
+        answering = once.answering(lambda made: reply_of(201, _issued(made)))
+        return _issued(await keys.issue(caller, body.agent, days=body.days, once=answering))
 
-    @router.post("/{key}/rotate", status_code=201)
+    @router.post("/{key}/rotate", status_code=201, openapi_extra=who("keys"))
     async def rotate_key(
         *,
-        key: str,
+        key: Id,
         body: RotationAsked | None = None,
         caller: Annotated[Caller, Depends(callers.caller)],
+        once: Annotated[Once, Depends(once)],
     ) -> KeyIssued:
         """A new key beside the old one, which lives on for the overlap."""
         overlap = OVERLAP_SECONDS_DEFAULT
         if body is not None and body.overlap_seconds is not None:
             overlap = body.overlap_seconds
-        return _issued(await keys.rotate(caller, key, overlap_seconds=overlap))
+        answering = once.answering(lambda made: reply_of(201, _issued(made)))
+        made = await keys.rotate(caller, key, overlap_seconds=overlap, once=answering)
+        return _issued(made)
 
-    @router.post("/{key}/revoke", status_code=204)
-    async def revoke_key(*, key: str, caller: Annotated[Caller, Depends(callers.caller)]) -> None:
+    @router.post("/{key}/revoke", status_code=204, openapi_extra=who("keys"))
+    async def revoke_key(
+        *,
+        key: Id,
+        caller: Annotated[Caller, Depends(callers.caller)],
+        once: Annotated[Once, Depends(once)],
+    ) -> None:
         """End a key now; doing it again changes nothing."""
-        await keys.revoke(caller, key)
+        await keys.revoke(caller, key, once=once.answering(nothing))
 
     return router
 

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 
 from quarterdeck.api.callers import Callers
-from quarterdeck.api.wire import Shown, StrictRoute, moment
+from quarterdeck.api.described import who
+from quarterdeck.api.wire import TEXT, Shown, StrictRoute, moment
 from quarterdeck.domain.people import Caller
 from quarterdeck.services.ledger import LedgerReadings
 
@@ -70,22 +71,24 @@ def routes(ledger: LedgerReadings, callers: Callers) -> APIRouter:
     """`/v1/ledger`."""
     router = APIRouter(prefix="/v1/ledger", tags=["ledger"], route_class=StrictRoute)
 
-    @router.get("/head")
+    @router.get("/head", openapi_extra=who("read"))
     async def show_head(*, caller: Annotated[Caller, Depends(callers.caller)]) -> HeadShown:
         """The newest signed head, after sealing what waits."""
         head = await ledger.head(caller)
         return HeadShown(**{**asdict(head), "at": moment(head.at)})
 
-    @router.post("/verify")
+    @router.post("/verify", openapi_extra=who("read"))
     async def verify(*, caller: Annotated[Caller, Depends(callers.caller)]) -> VerificationShown:
         """Check all that is stored. `ok` says how it went; the status is 200 either way."""
         found = asdict(await ledger.verify(caller))
         return VerificationShown(**{**found, "problems": list(found["problems"])})
 
-    @router.get("/proof")
+    @router.get("/proof", openapi_extra=who("read"))
     async def prove(
         *,
-        subject: Annotated[str, Query(min_length=1, max_length=200, description="such as an id")],
+        subject: Annotated[
+            str, Query(pattern=TEXT, min_length=1, max_length=200, description="such as an id")
+        ],
         caller: Annotated[Caller, Depends(callers.caller)],
     ) -> ProofShown:
         """That entries about a subject are in the ledger, provable without it (RFC 6962)."""
@@ -100,7 +103,12 @@ def routes(ledger: LedgerReadings, callers: Callers) -> APIRouter:
             leaves=leaves,
         )
 
-    @router.get("/export", response_class=StreamingResponse, responses=_JSON_LINES)
+    @router.get(
+        "/export",
+        response_class=StreamingResponse,
+        responses=_JSON_LINES,
+        openapi_extra=who("read"),
+    )
     async def export(*, caller: Annotated[Caller, Depends(callers.caller)]) -> StreamingResponse:
         """The whole ledger as JSON Lines; without its last line, `end`, it is not whole."""
         pages = ledger.export(caller)

@@ -2,22 +2,31 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
+from quarterdeck.api import cursors
 from quarterdeck.api.actions import ActionShown
 from quarterdeck.api.callers import Callers, Identified
+from quarterdeck.api.described import who
 from quarterdeck.api.driving import Driving
+from quarterdeck.api.once import ServedOnce, nothing, reply_of
 from quarterdeck.api.wire import (
     LIMIT,
+    TEXT,
     Cursor,
     EndAsked,
+    Id,
     Limit,
+    Name,
     Page,
     RunAsked,
     Shown,
+    Since,
     StrictRoute,
+    Until,
+    micros_of,
     moment,
     paged,
     time_of,
@@ -27,9 +36,13 @@ from quarterdeck.domain.errors import Forbidden
 from quarterdeck.domain.ids import RunId
 from quarterdeck.domain.money import usd
 from quarterdeck.domain.people import Caller
-from quarterdeck.domain.runs import RunOutcome
-from quarterdeck.services.actions import Actions
-from quarterdeck.services.runs import Runs
+from quarterdeck.domain.runs import RunFilters, RunOutcome, RunState
+from quarterdeck.services import Services
+from quarterdeck.services.replies import Once
+from quarterdeck.services.runs import Runs, StartedRun
+
+RunKind: TypeAlias = Literal["runner", "external"]
+Having: TypeAlias = Literal["failed", "refused", "held", "suggested", "not_attempted", "in_doubt"]
 
 
 class RunStarted(Shown):
@@ -43,6 +56,18 @@ class RunStarted(Shown):
     credential: str | None = None
     because: str | None = None
     result: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, started: StartedRun, kind: str) -> "RunStarted":
+        """From what was started; only a program elsewhere needs the credential."""
+        return cls(
+            id=started.id,
+            agent=started.agent,
+            revision=started.revision,
+            kind=kind,
+            state="running",
+            credential=started.credential if kind == "external" else None,
+        )
 
 
 class RunShown(Shown):
@@ -58,6 +83,7 @@ class RunShown(Shown):
     started_at: str
     ended_at: str | None
     because: str | None
+    correlation: str
     actions: int
     refused: int
     open: int
@@ -67,7 +93,10 @@ class RunShown(Shown):
     @classmethod
     def fields_of(cls, row: Mapping[str, Any]) -> dict[str, Any]:
         """What every view of a run has, from what the service answers."""
-        same = ("id", "agent", "team", "revision", "state", "kind", "started_by", "because")
+        same = (
+            "id", "agent", "team", "revision", "state", "kind", "started_by", "because",
+            "correlation",
+        )  # fmt: skip
         cost = whole(row["cost_nanousd"])
         return {
             **{name: row[name] for name in same},
@@ -87,7 +116,6 @@ class RunShown(Shown):
 class RunDetail(RunShown):
     """A run with its input and its result, both redacted."""
 
-    correlation: str
     labels: list[str]
     deadline: str
     input: Any
@@ -96,91 +124,169 @@ class RunDetail(RunShown):
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "RunDetail":
         """From what the service shows."""
-        more = {name: row[name] for name in ("correlation", "labels", "input", "result")}
+        more = {name: row[name] for name in ("labels", "input", "result")}
         return cls(**cls.fields_of(row), **more, deadline=moment(row["deadline"]))
 
 
-def routes(runs: Runs, actions: Actions, driving: Driving, callers: Callers) -> APIRouter:
+def routes(services: Services, driving: Driving, callers: Callers, once: ServedOnce) -> APIRouter:
     """`/v1/runs`."""
     router = APIRouter(prefix="/v1/runs", tags=["runs"], route_class=StrictRoute)
-
-    _add_reading(router, runs, actions, callers)
-    _add_changing(router, runs, driving, callers)
+    _add_lists(router, services, callers)
+    _add_start(router, services, driving, callers, once)
+    _add_end(router, services.runs, callers, once)
     return router
 
 
-def _add_reading(router: APIRouter, runs: Runs, actions: Actions, callers: Callers) -> None:
-    @router.get("")
+def _add_lists(router: APIRouter, services: Services, callers: Callers) -> None:
+    @router.get("", openapi_extra=who("read"))
     async def list_runs(
         *,
-        agent: Annotated[str, Query(max_length=64)] = "",
-        state: Annotated[str, Query(max_length=16)] = "",
+        request: Request,
+        response: Response,
+        asked: Annotated[_RunsAsked, Depends()],
         limit: Limit = LIMIT,
         cursor: Cursor = "",
         caller: Annotated[Caller, Depends(callers.caller)],
     ) -> Page[RunShown]:
-        """Runs, newest first."""
-        filters = {name: v for name, v in (("agent", agent), ("state", state)) if v}
-        rows = await runs.list_page(caller, filters, before=cursor, rows=limit)
-        return paged([RunShown.of(row) for row in rows], limit, rows[-1]["id"] if rows else None)
+        """Runs, newest first, with their totals; all filters must fit."""
+        before = cursors.read(cursor)
+        rows = await services.runs.list_page(
+            caller, asked.filters(), before=before[0] if before else "", rows=limit + 1
+        )
+        items = [RunShown.of(row) for row in rows]
+        return paged(request, response, items, limit, lambda run: (run.id,))
 
-    @router.get("/{run}")
-    async def show_run(
-        *, run: str, caller: Annotated[Caller, Depends(callers.caller)]
-    ) -> RunDetail:
-        """One run with its totals, its input and its result, both redacted."""
-        return RunDetail.of(await runs.show(caller, run))
+    @router.get("/{run}", openapi_extra=who("read"))
+    async def show_run(*, run: Id, caller: Annotated[Caller, Depends(callers.caller)]) -> RunDetail:
+        """One run with its totals, its redacted input and its result."""
+        return RunDetail.of(await services.runs.show(caller, run))
 
-    @router.get("/{run}/actions")
-    async def list_actions(
+    @router.get("/{run}/actions", openapi_extra=who("read"))
+    async def list_run_actions(
         *,
-        run: str,
+        request: Request,
+        response: Response,
+        run: Id,
         limit: Limit = LIMIT,
         cursor: Cursor = "",
         caller: Annotated[Caller, Depends(callers.caller)],
     ) -> Page[ActionShown]:
         """A run's actions, in the order they were asked for."""
-        rows = await actions.list_of_run(caller, run, after=cursor, rows=limit)
+        after = cursors.read(cursor)
+        rows = await services.actions.list_of_run(
+            caller, run, after=after[0] if after else "", rows=limit + 1
+        )
         if not rows and not cursor:
-            await runs.show(caller, run)  # a run that does not exist is said to, not shown empty
-        return paged([ActionShown.of(row) for row in rows], limit, rows[-1]["id"] if rows else None)
+            # A run that does not exist is said to, not shown empty.
+            await services.runs.show(caller, run)
+        items = [ActionShown.of(row) for row in rows]
+        return paged(request, response, items, limit, lambda action: (action.id,))
 
 
-def _add_changing(router: APIRouter, runs: Runs, driving: Driving, callers: Callers) -> None:
+class _RunsAsked:
+    """The filters of a list of runs."""
+
+    def __init__(
+        self,
+        *,
+        agent: Annotated[Name | None, Query(description="Only of this agent.")] = None,
+        team: Annotated[Name | None, Query(description="Only of this team.")] = None,
+        state: Annotated[RunState | None, Query(description="Only in this state.")] = None,
+        kind: Annotated[RunKind | None, Query(description="Driven here, or elsewhere.")] = None,
+        since: Since = None,
+        until: Until = None,
+        correlation: Annotated[
+            str,
+            Query(
+                pattern=TEXT,
+                max_length=128,
+                description="Only with this reference: a ticket, a pull request.",
+            ),
+        ] = "",
+        having: Annotated[
+            Having | None, Query(description="Only with an action in this state.")
+        ] = None,
+        q: Annotated[
+            str,
+            Query(
+                pattern=TEXT,
+                max_length=200,
+                description="An id of a run or the beginning of one, an action's id, or words that"
+                " all stand in what the run was given, its reference or how it ended.",
+                examples=["refund damaged"],
+            ),
+        ] = "",
+    ) -> None:
+        self._filters = RunFilters(
+            agent=agent or "",
+            team=team or "",
+            state=state or "",
+            kind=kind or "",
+            since=micros_of(since),
+            until=micros_of(until),
+            correlation=correlation,
+            having=having or "",
+            text=q,
+        )
+
+    def filters(self) -> RunFilters:
+        """As the service takes them."""
+        return self._filters
+
+
+def _add_start(
+    router: APIRouter, services: Services, driving: Driving, callers: Callers, once: ServedOnce
+) -> None:
     @router.post(
-        "", status_code=201, responses={200: {"model": RunStarted}, 202: {"model": RunStarted}}
+        "",
+        status_code=201,
+        responses={
+            200: {"model": RunStarted, "description": "A driven run that was waited for."},
+            202: {"model": RunStarted, "description": "A driven run that has begun."},
+        },
+        openapi_extra=who("start"),
     )
     async def start_run(
-        *, body: RunAsked, response: Response, caller: Annotated[Caller, Depends(callers.caller)]
+        *,
+        body: RunAsked,
+        response: Response,
+        caller: Annotated[Caller, Depends(callers.caller)],
+        once: Annotated[Once, Depends(once)],
     ) -> RunStarted:
         """Start a run: 201 with a credential for an external one, 202 for one driven here.
 
         With `wait` the answer to the latter is 200, with how it ended.
         """
-        started = await runs.start(caller, body.agent, body.input, kind=body.kind)
-        shown = RunStarted(
-            id=started.id,
-            agent=started.agent,
-            revision=started.revision,
-            kind=body.kind,
-            state="running",
-            credential=started.credential if body.kind == "external" else None,
+        external = body.kind == "external"
+        status = 201 if external else 202
+        answering = once.answering(lambda run: reply_of(status, RunStarted.of(run, body.kind)))
+        started = await services.runs.start(
+            caller, body.agent, body.input, kind=body.kind, once=answering
         )
-        if body.kind == "external":
+        shown = RunStarted.of(started, body.kind)
+        response.status_code = status
+        if external:
             return shown
         task = driving.start(caller, started, body.input)
         if not body.wait:
-            response.status_code = 202
             return shown
         # Shielded: the run goes on to its end when nobody waits for it any more.
         outcome = await asyncio.shield(task)
         response.status_code = 200
         ended = {"state": outcome.state, "because": outcome.because, "result": outcome.result}
-        return shown.model_copy(update=ended)
+        shown = shown.model_copy(update=ended)
+        await services.replies.amend(once, reply_of(200, shown))
+        return shown
 
-    @router.post("/{run}/end", status_code=204)
+
+def _add_end(router: APIRouter, runs: Runs, callers: Callers, once: ServedOnce) -> None:
+    @router.post("/{run}/end", status_code=204, openapi_extra=who("start", "run"))
     async def end_run(
-        *, run: str, body: EndAsked, identified: Annotated[Identified, Depends(callers.anybody)]
+        *,
+        run: Id,
+        body: EndAsked,
+        identified: Annotated[Identified, Depends(callers.anybody)],
+        once: Annotated[Once, Depends(once)],
     ) -> None:
         """End a run; its credential dies with it."""
         if identified.run not in (None, run):
@@ -188,4 +294,4 @@ def _add_changing(router: APIRouter, runs: Runs, driving: Driving, callers: Call
                 "a run's credential may end its own run only", hint=f"end `{identified.run}`"
             )
         outcome = RunOutcome(state=body.state, because=body.because, result=body.result)
-        await runs.end(identified.caller, RunId(run), outcome)
+        await runs.end(identified.caller, RunId(run), outcome, once=once.answering(nothing))

@@ -6,6 +6,7 @@ from typing import Annotated, TypeAlias
 from fastapi import APIRouter, Depends, Request
 
 from quarterdeck.api.callers import Callers
+from quarterdeck.api.described import who
 from quarterdeck.api.wire import Shown, StrictRoute
 from quarterdeck.domain.people import Caller, authorise
 
@@ -23,7 +24,7 @@ def routes(make_link: MakeLink, callers: Callers) -> APIRouter:
     """`/v1/sign-in-links`."""
     router = APIRouter(prefix="/v1/sign-in-links", tags=["sign-in"], route_class=StrictRoute)
 
-    @router.post("", status_code=201)
+    @router.post("", status_code=201, openapi_extra=who("read"))
     async def make(
         *, request: Request, caller: Annotated[Caller, Depends(callers.caller)]
     ) -> LinkShown:

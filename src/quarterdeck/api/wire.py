@@ -4,19 +4,35 @@ Unknown fields are refused. Money is an integer in nano-USD with the same amount
 beside it; times are ISO 8601 in UTC with microseconds and a `Z`.
 """
 
-from typing import Annotated, Any, Final, Generic, Literal, TypeVar
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Annotated, Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 import orjson
-from fastapi import Query, Request
+from fastapi import HTTPException, Path, Query, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
-from quarterdeck.domain.limits import JSON_DEPTH_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX
+from quarterdeck.api import cursors
+from quarterdeck.domain.limits import (
+    CURSOR_CHARACTERS_MAX,
+    JSON_DEPTH_MAX,
+    PAGE_ROWS_DEFAULT,
+    PAGE_ROWS_MAX,
+)
 from quarterdeck.sources import datetime_of
 
 ItemT = TypeVar("ItemT")
-NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+#: From an item to the keys its list is sorted by.
+Place: TypeAlias = Callable[[ItemT], tuple[str, ...]]
+ID_CHARACTERS_MAX: Final = 200
+TEXT: Final = r"^[^\x00]*$"  # no database takes a NUL
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+NAME: Final = r"^[a-z][a-z0-9_-]{0,63}$"
 
 
 def time_of(micros: int | None) -> str | None:
@@ -33,6 +49,11 @@ def moment(micros: int) -> str:
     return written
 
 
+def micros_of(written: datetime | None) -> int:
+    """A time from the wire as it is stored; 0 if none was said."""
+    return 0 if written is None else max(1, int(written.timestamp() * 1_000_000))
+
+
 def whole(total: Any) -> int:
     """A sum as a database answers it: none over no rows, a decimal on PostgreSQL."""
     return int(total or 0)
@@ -46,16 +67,49 @@ class _StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route whose body is read strictly."""
+    """A route that reads its body strictly, and refuses a query that it would not read."""
 
     def get_route_handler(self) -> Any:
         """The handler, given a stricter request."""
         handle = super().get_route_handler()
+        known = frozenset(_query_names(self.dependant))
 
         async def strictly(request: Request) -> Response:
+            _check_query(request, known)
+            _check_kind(request)
             return await handle(_StrictRequest(request.scope, request.receive))
 
         return strictly
+
+
+def _query_names(dependant: Dependant) -> Iterator[str]:
+    for param in dependant.query_params:
+        yield param.alias
+    for inner in dependant.dependencies:
+        yield from _query_names(inner)
+
+
+def _check_query(request: Request, known: frozenset[str]) -> None:
+    """A parameter that is passed over would widen a list in silence."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    wrong = [("extra_forbidden", name) for name in names if name not in known]
+    wrong += [("given_twice", name) for name in known if names.count(name) > 1]
+    if wrong:
+        raise RequestValidationError(
+            [{"type": kind, "loc": ("query", name), "msg": kind} for kind, name in wrong]
+        )
+
+
+def _check_kind(request: Request) -> None:
+    """A body of another type than JSON is refused before it is read."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind and kind != "application/json" and _has_body(request):
+        raise HTTPException(415)
+
+
+def _has_body(request: Request) -> bool:
+    length = request.headers.get("content-length", "0")
+    return length != "0" or "transfer-encoding" in request.headers
 
 
 def _shallow(value: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -79,11 +133,38 @@ def _plain(text: str) -> str:
     return text
 
 
+def _moment(written: Any) -> Any:
+    """A number is a time to the library, and to nobody else."""
+    if isinstance(written, str) and not _MOMENT.fullmatch(written):
+        raise ValueError("write it as 2026-11-21T09:30:00Z")
+    return written
+
+
 Name = Annotated[str, Field(pattern=NAME)]
 Words = Annotated[str, Field(max_length=2000), AfterValidator(_plain)]
 Object = Annotated[dict[str, Any], AfterValidator(_shallow)]
-Limit = Annotated[int, Query(ge=1, le=PAGE_ROWS_MAX, description="items on a page")]
-Cursor = Annotated[str, Query(max_length=100, description="`next` of the page before")]
+Id = Annotated[str, Path(pattern=TEXT, min_length=1, max_length=ID_CHARACTERS_MAX)]
+Limit = Annotated[int, Query(ge=1, le=PAGE_ROWS_MAX, description="Items on a page.", examples=[20])]
+Cursor = Annotated[
+    str,
+    Query(
+        max_length=CURSOR_CHARACTERS_MAX,
+        pattern=r"^[A-Za-z0-9_-]*$",
+        description="`next` of the page before.",
+    ),
+]
+Since = Annotated[
+    AwareDatetime | None,
+    BeforeValidator(_moment),
+    Query(
+        description="From this time on; ISO 8601 with a zone.", examples=["2026-11-21T00:00:00Z"]
+    ),
+]
+Until = Annotated[
+    AwareDatetime | None,
+    BeforeValidator(_moment),
+    Query(description="Before this time; ISO 8601 with a zone.", examples=["2026-11-22T00:00:00Z"]),
+]
 LIMIT: Final = PAGE_ROWS_DEFAULT
 
 
@@ -132,13 +213,16 @@ class FleetAsked(Sent):
 class SecretAsked(Sent):
     """The value of a secret; it goes in and never comes out."""
 
-    value: Annotated[str, Field(max_length=65_536, repr=False)]
+    value: Annotated[str, Field(pattern=r"\S", max_length=65_536, repr=False)]
 
 
 class BackupAsked(Sent):
     """Where to put a backup: a new file on the server's machine."""
 
-    file: Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_plain)]
+    file: Annotated[
+        str,
+        Field(pattern=r"^/[^\x00]*$", max_length=4096, examples=["/var/backups/quarterdeck.db"]),
+    ]
 
 
 class Shown(BaseModel):
@@ -168,6 +252,16 @@ class Page(Shown, Generic[ItemT]):
     next: str | None = None
 
 
-def paged(items: list[ItemT], limit: int, cursor: str | None) -> Page[ItemT]:
-    """A page; it has a next one only if it is full."""
-    return Page(items=items, next=cursor if len(items) >= limit else None)
+def paged(
+    request: Request, response: Response, items: list[ItemT], limit: int, place: Place[ItemT]
+) -> Page[ItemT]:
+    """A page of `limit` items; one more than that says that there is a next one.
+
+    The same is in the `Link` header, for programs that walk lists of anybody.
+    """
+    if len(items) <= limit:
+        return Page(items=items)
+    cursor = cursors.write(*place(items[limit - 1]))
+    following = request.url.include_query_params(cursor=cursor)
+    response.headers["link"] = f'<{following.path}?{following.query}>; rel="next"'
+    return Page(items=items[:limit], next=cursor)

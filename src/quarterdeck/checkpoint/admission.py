@@ -142,6 +142,8 @@ def _terms(tx: Transaction, ruling: Ruling, current: standing.Standing) -> Terms
         epoch=current.epoch,
         incarnation=current.incarnation,
         now=tx.now,
+        tokens=ruling.tokens,
+        fallback=ruling.fallback,
     )
 
 

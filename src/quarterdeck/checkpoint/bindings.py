@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from quarterdeck.domain.errors import Corrupt, NotFound
-from quarterdeck.domain.fleets import Agent, Cap, Dialect, Fleet
+from quarterdeck.domain.fleets import Agent, Cap, Dialect, Fleet, takes
 from quarterdeck.domain.ids import AgentName, BudgetId, RevisionHash
 from quarterdeck.fleet.load import load
 from quarterdeck.store import fleets, standing
@@ -18,16 +18,21 @@ class Binding:
     agent: Agent
     fleet: Fleet
     windows: dict[str, Mapping[BudgetId, Cap | None]] = field(default_factory=dict)
-    allowances: dict[Dialect, frozenset[str]] = field(default_factory=dict)
+    allowances: dict[tuple[Dialect, str], frozenset[str]] = field(default_factory=dict)
 
-    def allowed(self, dialect: Dialect) -> frozenset[str]:
-        """What the agent's vendors of this dialect may do beyond the safe default."""
-        found = self.allowances.get(dialect)
+    def allowed(self, dialect: Dialect, model: str = "") -> frozenset[str]:
+        """What may be done beyond the safe default by the vendor of a model of the agent.
+
+        Without a model, what any of its vendors may do that take requests of this dialect.
+        """
+        found = self.allowances.get((dialect, model))
         if found is None:
-            names = {model.vendor for model in self.agent.models}
-            vendors = (self.fleet.vendors[name] for name in names)
-            found = frozenset().union(*(v.allow for v in vendors if v.dialect == dialect))
-            self.allowances[dialect] = found
+            bound = [m for m in self.agent.models if model in ("", m.model)]
+            vendors = [self.fleet.vendors[m.vendor] for m in bound]
+            taking = [v.allow for v in vendors if takes(v.dialect, dialect)]
+            found = frozenset().union(*(taking if model == "" else taking[:1]))
+            if bound:  # what is asked for and not the agent's would fill this for ever
+                self.allowances[(dialect, model)] = found
         return found
 
 

@@ -16,11 +16,11 @@ import orjson
 from msgspec.structs import replace
 
 from quarterdeck.checkpoint import admission as admissions
+from quarterdeck.checkpoint import attempts, stages
 from quarterdeck.checkpoint import settlement as settlements
-from quarterdeck.checkpoint import stages
 from quarterdeck.checkpoint.admission import Draft, Earlier
 from quarterdeck.checkpoint.bindings import Binding, Bindings
-from quarterdeck.checkpoint.clearance import is_current
+from quarterdeck.checkpoint.clearance import is_current, may_go_on
 from quarterdeck.checkpoint.recording import Prepared, Recorder
 from quarterdeck.checkpoint.settlement import Settlement
 from quarterdeck.checkpoint.spool import Spool
@@ -37,7 +37,7 @@ from quarterdeck.domain.actions import (
     Proposal,
     Receipt,
 )
-from quarterdeck.domain.budgets import Bound, windows
+from quarterdeck.domain.budgets import windows
 from quarterdeck.domain.errors import Conflict, LimitExceeded, Unavailable, Unidentified
 from quarterdeck.domain.fleets import Cap, Tool
 from quarterdeck.domain.ids import ActionId, AgentName, BudgetId, RevisionHash, RunId, TeamName
@@ -169,12 +169,7 @@ class Checkpoint:
         )
         if not proposal.findings:
             return ruled
-        return Ruling(
-            verdict=strictest(ruled.verdict, *proposal.findings),
-            contract=ruled.contract,
-            price=ruled.price,
-            bound=ruled.bound,
-        )
+        return replace(ruled, verdict=strictest(ruled.verdict, *proposal.findings))
 
     async def settle(self, cleared: Cleared, receipt: Receipt, *, patient: bool = False) -> Done:
         """Charge what the effect used and commit its outcome; a tool's result leaves only after.
@@ -182,7 +177,9 @@ class Checkpoint:
         `patient` where nobody waits for the commit: a model's answer has left already.
         """
         action = cleared.action
-        used = _used(cleared, receipt)
+        if receipt.attempts:
+            receipt = await attempts.recorded(self.recorder, cleared, receipt)
+        used = attempts.used(cleared, receipt)
         if "error" in receipt.detail:
             said = await self.recorder.redacted_text(action.team, str(receipt.detail["error"]))
             receipt = replace(receipt, detail=receipt.detail | {"error": said})
@@ -232,6 +229,10 @@ class Checkpoint:
     def is_current(self, cleared: Cleared) -> bool:
         """Whether an effect may still begin, as far as this process has noticed."""
         return is_current(cleared, now=self.clock.micros(), epoch=self.watch.epoch)
+
+    def may_go_on(self, cleared: Cleared) -> bool:
+        """Whether an effect that has begun may make a further attempt."""
+        return may_go_on(cleared, epoch=self.watch.epoch)
 
     async def identify(self, credential: str) -> RunIdentity:
         """Whose run this is. Whether the credential still lives is asked again in the admission."""
@@ -353,20 +354,6 @@ def _windows(binding: Binding, now: int) -> Mapping[BudgetId, Cap | None]:
         binding.windows.clear()
         found = binding.windows[day] = windows(caps, datetime_of(now))
     return found
-
-
-def _used(cleared: Cleared, receipt: Receipt) -> Bound:
-    """What to charge: nothing for a call not made; an estimate never passes its bound."""
-    if receipt.status == "not_attempted":
-        return Bound(nanousd=0, tokens=0, calls=0)
-    tokens = 0 if receipt.usage is None else receipt.usage.total()
-    cost = receipt.cost_nanousd
-    if cleared.price is not None and receipt.usage is not None:
-        cost = cleared.price.cost_nanousd(receipt.usage)
-    if receipt.usage_source == "estimated":
-        cost = min(cost, cleared.bound.nanousd)
-        tokens = min(tokens, cleared.bound.tokens)
-    return Bound(nanousd=cost, tokens=tokens)
 
 
 def _result_labels(cleared: Cleared) -> frozenset[Label]:

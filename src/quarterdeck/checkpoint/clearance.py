@@ -2,7 +2,7 @@
 
 import msgspec
 
-from quarterdeck.domain.actions import Action, Cleared
+from quarterdeck.domain.actions import Action, Alternative, Cleared, Tokens
 from quarterdeck.domain.budgets import Bound, Reservation
 from quarterdeck.domain.fleets import Tool, Vendor
 from quarterdeck.domain.limits import CLEARANCE_SECONDS_MAX
@@ -19,6 +19,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     incarnation: str
     now: int
+    tokens: Tokens | None = None
+    fallback: Alternative | None = None
 
 
 def clear(
@@ -41,9 +43,16 @@ def clear(
         epoch=terms.epoch,
         incarnation=terms.incarnation,
         not_after=terms.now + CLEARANCE_SECONDS_MAX * 1_000_000,
+        tokens=terms.tokens,
+        fallback=terms.fallback,
     )
 
 
 def is_current(cleared: Cleared, *, now: int, epoch: int) -> bool:
     """Whether the effect may still begin: not too late, and nothing was frozen since."""
-    return now <= cleared.not_after and epoch <= cleared.epoch
+    return now <= cleared.not_after and may_go_on(cleared, epoch=epoch)
+
+
+def may_go_on(cleared: Cleared, *, epoch: int) -> bool:
+    """Whether an effect that has begun may make a further attempt: nothing was frozen since."""
+    return epoch <= cleared.epoch

@@ -24,7 +24,7 @@ from quarterdeck.store import payloads
 from quarterdeck.store.keys import Keyring
 from quarterdeck.store.payloads import Payload
 
-PARTS_KNOWN_MAX: Final = 50_000
+PARTS_KNOWN_MAX: Final = 20_000
 SEQUENCES_KNOWN_MAX: Final = 2_000
 _DIGEST_BYTES: Final = 16
 

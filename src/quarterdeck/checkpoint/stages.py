@@ -8,11 +8,11 @@ import msgspec
 import orjson
 
 from quarterdeck.checkpoint.bindings import Binding
-from quarterdeck.checkpoint.estimate import model_bound, tool_bound
-from quarterdeck.domain.actions import Action, Proposal
+from quarterdeck.checkpoint.estimate import attempts_bound, tool_bound
+from quarterdeck.domain.actions import Action, Alternative, Proposal, Tokens
 from quarterdeck.domain.budgets import Bound
 from quarterdeck.domain.errors import Invalid, Unidentified
-from quarterdeck.domain.fleets import Agent, Tool, Vendor
+from quarterdeck.domain.fleets import Agent, Model, Tool, Vendor, takes
 from quarterdeck.domain.ids import ActionId, ToolName
 from quarterdeck.domain.limits import (
     IDEMPOTENCY_KEY_CHARACTERS_MAX,
@@ -39,6 +39,8 @@ class Ruling(msgspec.Struct, frozen=True, kw_only=True):
     contract: Vendor | Tool | None = None
     price: Price | None = None
     bound: Bound | None = None
+    tokens: Tokens | None = None
+    fallback: Alternative | None = None
 
 
 def bind(proposal: Proposal, identity: RunIdentity, *, action: ActionId, now: int) -> Action:
@@ -58,29 +60,41 @@ def bind(proposal: Proposal, identity: RunIdentity, *, action: ActionId, now: in
         kind=proposal.kind,
         target=proposal.target,
         arguments=proposal.arguments,
-        digest=hashlib.sha256(proposal.arguments).hexdigest(),
+        digest=_digest(proposal),
         labels=proposal.labels,
         mark=proposal.mark,
         idempotency_key=key,
         proposed_at=now,
+        address=proposal.address,
     )
+
+
+def _digest(proposal: Proposal) -> str:
+    """What makes two calls the same: the bytes sent, and what only their URL says."""
+    hashed = hashlib.sha256(proposal.arguments)
+    if proposal.address is not None and proposal.address.in_url:
+        hashed.update(msgspec.json.encode(proposal.address))
+    return hashed.hexdigest()
 
 
 def rule_model(proposal: Proposal, binding: Binding) -> Ruling:
     """Whether the agent may use this model. It names the model; the fleet names the vendor."""
     for model in binding.agent.models:
         vendor = binding.fleet.vendors[model.vendor]
-        if model.model == proposal.target and vendor.dialect == proposal.dialect:
+        if model.model == proposal.target and takes(vendor.dialect, proposal.dialect):
             if proposal.tokens is None:
                 return Ruling(verdict=deny("error:bound", "the call's size has no upper bound"))
             price = vendor.prices.get(model.model)
             if price is None:
                 return Ruling(verdict=deny("error:price", f"`{model.model}` has no price"))
+            fallback = _fallback(model, proposal, binding)
             return Ruling(
                 verdict=allow(f"grant:model:{model.role}", f"the agent's {model.role} model"),
                 contract=vendor,
                 price=price,
-                bound=model_bound(price, proposal.tokens),
+                bound=attempts_bound(price, fallback, proposal.tokens),
+                tokens=proposal.tokens,
+                fallback=fallback,
             )
     may = ", ".join(f"`{m.model}`" for m in binding.agent.models) or "none"
     return Ruling(
@@ -90,6 +104,17 @@ def rule_model(proposal: Proposal, binding: Binding) -> Ruling:
             f" on this route; it may use {may}",
         )
     )
+
+
+def _fallback(model: Model, proposal: Proposal, binding: Binding) -> Alternative | None:
+    """The declared second entry, where it takes requests of this route and has a price."""
+    if model.fallback is None:
+        return None
+    vendor = binding.fleet.vendors[model.fallback.vendor]
+    price = vendor.prices.get(model.fallback.model)
+    if price is None or not takes(vendor.dialect, proposal.dialect):
+        return None
+    return Alternative(contract=vendor, model=model.fallback.model, price=price)
 
 
 def _shown(proposal: Proposal) -> str:

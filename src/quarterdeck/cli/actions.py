@@ -5,32 +5,61 @@ from typing import Annotated, Any
 import typer
 
 from quarterdeck.cli import render
+from quarterdeck.cli.listings import Listing, SinceTime, UntilTime, moment_of, show_listing
 from quarterdeck.cli.options import Given, command
 
 app = typer.Typer(help="Actions: of a run, one by id, those in doubt.", no_args_is_help=True)
 Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
 
 
-@command(app, "list", "actions list run_01k0…")
+@command(app, "list", "actions list --run run_01k0…")
 def list_actions(
     given: Given,
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Its id.")],
+    *,
+    run_id: Annotated[
+        str | None, typer.Argument(metavar="RUN", help="Only of this run, in order.")
+    ] = None,
+    run: Annotated[str | None, typer.Option(help="The same as RUN.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Only of this agent.")] = None,
+    team: Annotated[str | None, typer.Option(help="Only of this team.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only model or tool calls.")] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(help="Only done, failed, refused, held, suggested, in_doubt… ones."),
+    ] = None,
+    since: SinceTime = None,
+    until: UntilTime = None,
     limit: Limit = 200,
 ) -> None:
-    """List the actions of a run, with their verdicts."""
-    from quarterdeck.cli.client import ask, part
+    """List actions with their verdicts.
 
-    page = ask(given, lambda api: api.pages(f"/v1/runs/{part(run)}/actions", limit))
-    _show_list(given, page, empty="The run has not asked for anything yet.")
+    Those of one run come in their order, others newest run first. A long list is printed as it
+    comes, and never held whole.
+    """
+    from quarterdeck.cli.client import part
+
+    filters = {
+        "agent": agent,
+        "team": team,
+        "kind": kind,
+        "state": state,
+        "since": moment_of(since),
+        "until": moment_of(until),
+    }
+    named = run_id or run
+    path, empty = "/v1/actions", "No actions. See the runs: quarterdeck runs list"
+    if named is not None and not any(filters.values()):
+        path, empty = f"/v1/runs/{part(named)}/actions", "The run has not asked for anything yet."
+        filters = {}
+    elif named is not None:
+        filters["run"] = named
+    _show_list(given, path, filters, limit, empty)
 
 
 @command(app, "in-doubt", "actions in-doubt")
 def in_doubt(given: Given, limit: Limit = 200) -> None:
     """List actions that may or may not have happened."""
-    from quarterdeck.cli.client import ask
-
-    page = ask(given, lambda api: api.get("/v1/actions", in_doubt=True, limit=min(limit, 500)))
-    _show_list(given, page, empty="Nothing is in doubt.")
+    _show_list(given, "/v1/actions", {"state": "in_doubt"}, limit, "Nothing is in doubt.")
 
 
 @command(app, "show", "actions show act_01k0…")
@@ -40,11 +69,13 @@ def show(
     """Show one action: asked, decided, done, charged."""
     from quarterdeck.cli.client import ask, part
 
-    shown = ask(given, lambda api: api.get(f"/v1/actions/{part(action)}"))
+    # Programs get the whole of a long conversation, people its end.
+    whole = given.json or None
+    shown = ask(given, lambda api: api.get(f"/v1/actions/{part(action)}", whole=whole))
     if given.json:
         render.print_json(shown)
         return
-    usage = shown["usage"] or {}
+    usage, detail = shown["usage"] or {}, dict(shown["detail"])
     render.fields(
         {
             "action": shown["id"],
@@ -60,34 +91,55 @@ def show(
             "settled": render.when(shown["settled_at"]) or "not yet",
             "cost": f"{shown['cost_usd']} USD ({shown['held_usd']} held)",
             "tokens": ", ".join(f"{count} {name}" for name, count in usage.items()) or "none",
-            "detail": render.compact(shown["detail"]) if shown["detail"] else "none",
-            "request": render.compact(shown["request"]),
+            **_tried(detail.pop("attempts", [])),
+            "detail": render.compact(detail) if detail else "none",
+            "request": render.compact({k: v for k, v in shown["request"].items() if v != 0}),
             "response": "none" if shown["response"] is None else render.compact(shown["response"]),
         }
     )
 
 
-def _show_list(given: Given, page: dict[str, Any], *, empty: str) -> None:
-    if given.json:
-        render.print_json(page)
-        return
-    rows = [
-        (
-            a["id"],
-            a["kind"],
-            a["target"],
-            a["answer"],
-            a["state"],
-            a["cost_usd"],
-            _reasons(a, "; "),
-        )
-        for a in page["items"]
-    ]
+def _show_list(
+    given: Given, path: str, filters: dict[str, str | None], limit: int, empty: str
+) -> None:
     columns = ("action", "kind", "target", "verdict", "state", ">USD", "rules")
-    render.table(columns, rows, empty=empty)
-    if page["next"]:
-        render.warn("There are more; use --limit.")
+    listing = Listing(path=path, filters=filters, limit=limit, columns=columns, empty=empty)
+    show_listing(given, listing, _row)
+
+
+def _row(action: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        action["id"],
+        action["kind"],
+        action["target"],
+        action["answer"],
+        action["state"],
+        action["cost_usd"],
+        _reasons(action, "; "),
+    )
 
 
 def _reasons(action: dict[str, Any], between: str) -> str:
     return between.join(f"{r['rule']}: {r['because']}" for r in action["reasons"])
+
+
+def _tried(attempts: list[dict[str, Any]]) -> dict[str, str]:
+    """One line for each attempt, if there was more to it than one that was answered."""
+    lines = [f"{number}. {_attempt(tried)}" for number, tried in enumerate(attempts, 1)]
+    return {"attempts": "\n".join(lines)} if lines else {}
+
+
+def _attempt(tried: dict[str, Any]) -> str:
+    from quarterdeck.domain.money import usd
+
+    words = [
+        f"{tried['vendor']} {tried['model']}",
+        f"{tried['end']} {tried.get('status', '')}".strip().replace("_", " "),
+        f"after {tried['took_ms']} ms",
+    ]
+    if "usage" in tried:
+        estimated = " (estimated)" if tried["usage_source"] == "estimated" else ""
+        words.append(f"{usd(tried['cost_nanousd'])} USD{estimated}")
+    if tried.get("error"):
+        words.append(tried["error"])
+    return ", ".join(words)

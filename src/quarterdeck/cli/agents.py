@@ -9,15 +9,19 @@ from quarterdeck.cli.options import Given, command
 
 app = typer.Typer(help="Agents: list them, show one with its card.", no_args_is_help=True)
 
+ALL = 100_000  # more than a fleet has
 NO_AGENTS = "No agents yet. Make a fleet folder with `quarterdeck init DIR`, then `apply` it."
 
 
-@command(app, "list", "agents list")
-def list_agents(given: Given) -> None:
+@command(app, "list", "agents list --team support")
+def list_agents(
+    given: Given,
+    team: Annotated[str | None, typer.Option(help="Only agents of this team.")] = None,
+) -> None:
     """List the agents in force."""
     from quarterdeck.cli.client import ask
 
-    page = ask(given, lambda api: api.get("/v1/agents"))
+    page = ask(given, lambda api: api.page("/v1/agents", ALL, team=team))
     if given.json:
         render.print_json(page)
         return
@@ -56,7 +60,7 @@ def show(
             "critical": "yes" if shown["critical"] else "no",
             "revision": shown["revision"],
             "models": ", ".join(
-                f"{m['role']}: {m['model']} at {m['vendor']}" for m in shown["models"]
+                f"{m['role']}: {m['model']} at {m['vendor']}{_fallback(m)}" for m in shown["models"]
             ),
             "caps": "; ".join(_cap(cap) for cap in shown["caps"]) or "none of its own",
         }
@@ -66,6 +70,11 @@ def show(
     render.say()
     rows = [(t["name"], t["effect"], t["trust"], t["description"]) for t in shown["tools"]]
     render.table(("tool", "effect", "trust", "what it does"), rows, empty="It has no tools.")
+
+
+def _fallback(model: dict[str, Any]) -> str:
+    second = model["fallback"]
+    return f", else {second['model']} at {second['vendor']}" if second else ""
 
 
 def _cap(cap: dict[str, Any]) -> str:

@@ -42,10 +42,21 @@ class Api:
         return await self._ask("GET", path, params=params)
 
     async def post(
-        self, path: str, body: Any = None, *, seconds: float | None = ANSWER_SECONDS, **params: Any
+        self,
+        path: str,
+        body: Any = None,
+        *,
+        seconds: float | None = ANSWER_SECONDS,
+        if_match: str | None = None,
+        **params: Any,
     ) -> Any:
-        """A change; `seconds` is how long its answer may take, for ever if `None`."""
-        return await self._ask("POST", path, body=body, params=params, seconds=seconds)
+        """A change; `seconds` is how long its answer may take, for ever if `None`.
+
+        `if_match` is the state it is about: if that was changed meanwhile, nothing happens.
+        """
+        return await self._ask(
+            "POST", path, body=body, params=params, seconds=seconds, if_match=if_match
+        )
 
     async def put(self, path: str, body: Any) -> Any:
         """A noun set or replaced."""
@@ -55,17 +66,21 @@ class Api:
         """A noun removed."""
         return await self._ask("DELETE", path)
 
-    async def pages(self, path: str, count: int, **params: Any) -> dict[str, Any]:
-        """The first `count` items of a list, as one page."""
-        items: list[Any] = []
-        cursor = ""
-        while True:
-            limit = min(count - len(items), PAGE_ROWS_MAX)
-            page = await self.get(path, limit=limit, cursor=cursor, **params)
-            items += page["items"]
-            cursor = page["next"]
-            if not cursor or len(items) >= count:
-                return {"items": items, "next": cursor}
+    async def pages(self, path: str, count: int, **params: Any) -> AsyncIterator[dict[str, Any]]:
+        """The first `count` items of a list, page by page: a long one is never held whole."""
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await self.get(path, limit=min(count, PAGE_ROWS_MAX), cursor=cursor, **params)
+            yield page
+            count -= len(page["items"])
+            cursor = page["next"] if count > 0 else None
+
+    async def page(self, path: str, count: int, **params: Any) -> dict[str, Any]:
+        """The same as one page, for lists that are short."""
+        whole: dict[str, Any] = {"items": [], "next": None}
+        async for page in self.pages(path, count, **params):
+            whole = {"items": whole["items"] + page["items"], "next": page["next"]}
+        return whole
 
     async def lines(self, path: str) -> AsyncIterator[bytes]:
         """The bytes of a long answer, as they come."""
@@ -88,6 +103,7 @@ class Api:
         body: Any = None,
         params: dict[str, Any] | None = None,
         seconds: float | None = ANSWER_SECONDS,
+        if_match: str | None = None,
     ) -> Any:
         given = {name: value for name, value in (params or {}).items() if value not in (None, "")}
         try:
@@ -96,6 +112,7 @@ class Api:
                 path,
                 json=body,
                 params=given,
+                headers={} if if_match is None else {"if-match": if_match},
                 timeout=httpx2.Timeout(seconds, connect=CONNECT_SECONDS),
             )
         except httpx2.TransportError as error:

@@ -54,7 +54,7 @@ def budgets(
     """List what budgets have left."""
     from quarterdeck.cli.client import ask
 
-    page = ask(given, lambda api: api.get("/v1/budgets", scope=scope))
+    page = ask(given, lambda api: api.page("/v1/budgets", 1000, scope=scope))
     if given.json:
         render.print_json(page)
         return

@@ -20,6 +20,9 @@ STATUS: Final[Mapping[str, int]] = {
     "forbidden": 4,
     "not_found": 5,
     "conflict": 6,
+    "precondition_failed": 6,
+    "precondition_required": 2,
+    "unsupported_media_type": 2,
 }
 
 

@@ -10,6 +10,7 @@ from quarterdeck.cli import render
 from quarterdeck.cli.options import Given, command
 
 if TYPE_CHECKING:
+    from quarterdeck.cli.client import Api
     from quarterdeck.domain.fleets import Fleet
     from quarterdeck.fleet.problems import FleetInvalid
 
@@ -80,15 +81,27 @@ def apply(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print what would change.")
     ] = False,
+    expect: Annotated[
+        str | None,
+        typer.Option(help="Only if this version is in force: nobody was faster than you."),
+    ] = None,
 ) -> None:
     """Put a fleet folder in force.
 
-    Prints what changes; the same folder again changes nothing.
+    Prints what changes; the same folder again changes nothing. With --expect it changes nothing
+    either if another version is in force than the one you looked at, and says who put it there.
     """
     from quarterdeck.cli.client import ask
 
     body = checked(given, folder).body()
-    applied = ask(given, lambda api: api.post("/v1/fleet", body, dry_run=dry_run or None))
+    if_match = "*" if expect is None else f'"{expect}"'
+
+    async def applying(api: "Api") -> Any:
+        before = await _version_in_force(api) if dry_run else None
+        said = await api.post("/v1/fleet", body, if_match=if_match, dry_run=dry_run or None)
+        return before, said
+
+    before, applied = ask(given, applying)
     if given.json:
         render.print_json(applied)
         return
@@ -99,9 +112,24 @@ def apply(
     if not applied["changes"]:
         render.say(f"{applied['name']} is in force already; nothing changes.")
     elif dry_run:
-        render.say(f"\nNothing was changed. To put it in force: quarterdeck apply {folder}")
+        expecting = f" --expect {before}" if before else ""
+        again = f"quarterdeck apply {folder}{expecting}"
+        render.say(f"\nNothing was changed. To put it in force: {again}")
     else:
         render.say(f"\n{applied['name']} is in force, version {applied['version'][:12]}.")
+
+
+async def _version_in_force(api: "Api") -> str | None:
+    from quarterdeck.cli.failures import ApiFailure
+
+    try:
+        fleet = await api.get("/v1/fleet")
+    except ApiFailure as failure:
+        if failure.kind != "not_found":
+            raise
+        return None
+    version: str = fleet["version"]
+    return version
 
 
 def checked(given: Given, folder: Path) -> Checked:

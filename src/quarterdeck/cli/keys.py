@@ -33,7 +33,7 @@ def list_keys(
     """List keys, without their secrets."""
     from quarterdeck.cli.client import ask
 
-    page = ask(given, lambda api: api.pages("/v1/keys", limit, agent=agent))
+    page = ask(given, lambda api: api.page("/v1/keys", limit, agent=agent))
     if given.json:
         render.print_json(page)
         return

@@ -9,6 +9,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -57,11 +58,15 @@ def clean(text: object, *, lines: bool = False) -> str:
 
 def print_json(value: object) -> None:
     """JSON whose strings hold no raw control, direction or zero-width characters."""
+    _write(safe_json(value) + "\n")
+
+
+def safe_json(value: object) -> str:
+    """The same, as text."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
-    safe = "".join(
+    return "".join(
         c if c == "\n" or unicodedata.category(c) not in _UNSAFE else _escaped(c) for c in text
     )
-    _write(safe + "\n")
 
 
 def _escaped(character: str) -> str:
@@ -102,6 +107,59 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
             say()
     else:
         _rich_table(console, columns, written)
+
+
+@dataclass
+class Rows:
+    """A table that is printed page by page; its columns are as wide as the first page needs."""
+
+    columns: Sequence[str]
+    empty: str
+    begun: bool = False
+    widths: Sequence[int] = ()
+
+    def add(self, rows: Sequence[Sequence[object]]) -> None:
+        """Print some more rows."""
+        if not rows:
+            return
+        if _console().is_terminal:
+            table(self.columns, rows, empty="")
+        else:
+            self._add_plain([[clean("" if c is None else c) for c in row] for row in rows])
+        self.begun = True
+
+    def _add_plain(self, rows: list[list[str]]) -> None:
+        names = [name.lstrip(">") for name in self.columns]
+        lines = rows if self.begun else [names, *rows]
+        if not self.begun:
+            self.widths = [max(len(line[n]) for line in lines) for n in range(len(names))]
+        for line in lines:
+            padded = (cell.ljust(width) for cell, width in zip(line, self.widths, strict=True))
+            _write("  ".join(padded).rstrip() + "\n")
+
+    def end(self, following: str | None) -> None:
+        """Say so if there was nothing."""
+        if not self.begun:
+            say(self.empty)
+
+
+@dataclass
+class Items:
+    """The same as one JSON object, `{"items": […], "next": …}`, as a page of the API is."""
+
+    begun: bool = False
+
+    def add(self, items: Sequence[object]) -> None:
+        """Print some more items."""
+        for item in items:
+            _write(",\n" if self.begun else '{\n  "items": [\n')
+            _write("    " + safe_json(item).replace("\n", "\n    "))
+            self.begun = True
+
+    def end(self, following: str | None) -> None:
+        """Close the object."""
+        _write("\n  ],\n" if self.begun else '{\n  "items": [],\n')
+        _write(f'  "next": {json.dumps(following)}\n}}\n')
 
 
 def _plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

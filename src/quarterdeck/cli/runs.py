@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quarterdeck.cli import render
+from quarterdeck.cli.listings import Listing, SinceTime, UntilTime, moment_of, show_listing
 from quarterdeck.cli.options import Given, command
 
 if TYPE_CHECKING:
@@ -20,41 +21,57 @@ Input = Annotated[
 ]
 
 
-@command(app, "list", "runs list --agent triage --state failed")
+@command(app, "list", "runs list --agent triage --state failed --since 2026-11-01")
 def list_runs(
     given: Given,
+    *,
+    search: Annotated[
+        str | None,
+        typer.Option(help="A run's id or its beginning, an action's id, or words of the run."),
+    ] = None,
     agent: Annotated[str | None, typer.Option(help="Only runs of this agent.")] = None,
+    team: Annotated[str | None, typer.Option(help="Only runs of this team.")] = None,
     state: Annotated[
         str | None,
         typer.Option(help="Only running, succeeded, failed, escalated or cancelled ones."),
     ] = None,
+    having: Annotated[
+        str | None,
+        typer.Option(help="Only with an action that is failed, refused, held, in_doubt…"),
+    ] = None,
+    correlation: Annotated[str | None, typer.Option(help="Only with this reference.")] = None,
+    since: SinceTime = None,
+    until: UntilTime = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
 ) -> None:
-    """List runs, newest first."""
-    from quarterdeck.cli.client import ask
-
-    page = ask(given, lambda api: api.pages("/v1/runs", limit, agent=agent, state=state))
-    if given.json:
-        render.print_json(page)
-        return
-    rows = [
-        (
-            r["id"],
-            r["agent"],
-            r["state"],
-            render.when(r["started_at"]),
-            r["actions"],
-            r["refused"],
-            r["cost_usd"],
-            r["because"],
-        )
-        for r in page["items"]
-    ]
+    """List runs, newest first; all filters must fit."""
+    filters = {
+        "q": search,
+        "agent": agent,
+        "team": team,
+        "state": state,
+        "having": having,
+        "correlation": correlation,
+        "since": moment_of(since),
+        "until": moment_of(until),
+    }
     empty = "No runs. Start one with: quarterdeck runs start AGENT --input '{}'"
     columns = ("run", "agent", "state", "started", ">actions", ">refused", ">USD", "because")
-    render.table(columns, rows, empty=empty)
-    if page["next"]:
-        render.warn(f"There are more; use --limit {limit * 5}, or --agent and --state.")
+    listing = Listing(path="/v1/runs", filters=filters, limit=limit, columns=columns, empty=empty)
+    show_listing(given, listing, _row)
+
+
+def _row(run: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        run["id"],
+        run["agent"],
+        run["state"],
+        render.when(run["started_at"]),
+        run["actions"],
+        run["refused"],
+        run["cost_usd"],
+        run["because"],
+    )
 
 
 @command(app, "show", "runs show run_01k0…")
@@ -77,6 +94,7 @@ def show(given: Given, run: Run) -> None:
             "ended": render.when(shown["ended_at"]) or "not yet",
             "deadline": render.when(shown["deadline"]),
             "labels": ", ".join(shown["labels"]) or "none",
+            "reference": shown["correlation"],
             "actions": f"{shown['actions']} ({shown['refused']} refused, {shown['open']} open)",
             "cost": render.money(shown["cost_usd"]),
             "input": render.compact(shown["input"]),
@@ -184,11 +202,16 @@ async def start_external(api: "Api", body: dict[str, Any], gateway: str | None) 
 
 def environment(url: str, gateway: str, run: str, credential: str) -> dict[str, str]:
     """What a program needs in its environment to work under a run."""
+    root = gateway.rstrip("/")
     return {
-        "OPENAI_BASE_URL": f"{gateway.rstrip('/')}/openai/v1",
+        "OPENAI_BASE_URL": f"{root}/openai/v1",
         "OPENAI_API_KEY": credential,
-        "ANTHROPIC_BASE_URL": f"{gateway.rstrip('/')}/anthropic",
+        "ANTHROPIC_BASE_URL": f"{root}/anthropic",
         "ANTHROPIC_API_KEY": credential,
+        "GOOGLE_GEMINI_BASE_URL": f"{root}/gemini",
+        "GEMINI_API_KEY": credential,
+        "AZURE_OPENAI_ENDPOINT": f"{root}/azure",
+        "AZURE_OPENAI_API_KEY": credential,
         "QUARTERDECK_URL": url,
         "QUARTERDECK_RUN": run,
         "QUARTERDECK_CREDENTIAL": credential,

@@ -36,13 +36,13 @@ def list_secrets(given: Given) -> None:
     """List the names of secrets."""
     from quarterdeck.cli.client import ask
 
-    page = ask(given, lambda api: api.get("/v1/secrets"))
+    page = ask(given, lambda api: api.page("/v1/secrets", 10_000))
     if given.json:
         render.print_json(page)
         return
-    rows = [(s["name"], render.when(s["set_at"])) for s in page["items"]]
+    rows = [(s["name"], render.when(s["set_at"]), s["set_by"]) for s in page["items"]]
     empty = "No secrets. Set one with: quarterdeck secrets set NAME < FILE"
-    render.table(("name", "set"), rows, empty=empty)
+    render.table(("name", "set", "by"), rows, empty=empty)
 
 
 @command(app, "remove", "secrets remove OPENAI_KEY")

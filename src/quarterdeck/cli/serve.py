@@ -11,8 +11,10 @@ from quarterdeck.cli.options import Given, command
 
 if TYPE_CHECKING:
     from quarterdeck.assembly import House
+    from quarterdeck.cli.client import Api
     from quarterdeck.settings import Settings
 
+AGENTS_NAMED_MAX = 100  # when a server greets
 ROLES = ("gateway", "worker", "console")
 Port = Annotated[
     int | None,
@@ -103,13 +105,20 @@ async def _up(given: Given, settings: "Settings", fleet: dict[str, Any] | None) 
             app = assembly.application(built)
             async with in_process(app, built.local_token) as api:
                 if fleet is not None:
-                    await api.post("/v1/fleet", fleet)
-                agents = (await api.get("/v1/agents"))["items"]
-            async with serving(app, listening, on_stop=_say_stopping) as server:
+                    await api.post("/v1/fleet", fleet, if_match="*")
+                agents = await _agents(api)
+            async with serving(app, listening, on_stop=lambda: _stop(built)) as server:
                 announce(settings.folder, Server(url=url, token=built.local_token, pid=os.getpid()))
-                _greet(given, built, url, [agent["name"] for agent in agents])
+                _greet(given, built, url, agents)
                 _warn_if_reachable(settings.host)
                 await server
+
+
+async def _agents(api: "Api") -> list[str]:
+    """The names of the agents in force."""
+    page = await api.page("/v1/agents", AGENTS_NAMED_MAX)
+    more = ["…"] if page["next"] else []
+    return [agent["name"] for agent in page["items"]] + more
 
 
 def _greet(given: Given, built: "House", url: str, agents: list[str]) -> None:
@@ -147,7 +156,8 @@ def _warn_if_reachable(host: str) -> None:
         render.warn("hint: listen on 127.0.0.1, and put a proxy with TLS in front")
 
 
-def _say_stopping() -> None:
+def _stop(built: "House") -> None:
+    built.live.close()  # streams to open pages would hold the drain until its end
     render.warn("\nStopping: letting what is under way finish. Ctrl-C again stops at once.")
 
 
@@ -155,6 +165,7 @@ async def _serve(given: Given, settings: "Settings", role: str) -> None:
     import logging
 
     from quarterdeck import assembly
+    from quarterdeck.cli.client import in_process
     from quarterdeck.cli.listening import bind, serving, url_of
     from quarterdeck.cli.local import log_to_stderr, looping
 
@@ -166,9 +177,11 @@ async def _serve(given: Given, settings: "Settings", role: str) -> None:
     with bind(settings.host, settings.port) as listening:
         async with assembly.house(settings, role=role) as built, looping(built):
             app = assembly.application(built, role=role)
-            async with serving(app, listening, on_stop=_say_stopping) as server:
+            async with serving(app, listening, on_stop=lambda: _stop(built)) as server:
                 if role == "console":
-                    _greet(given, built, url_of(listening), [])
+                    async with in_process(app, built.local_token) as api:
+                        agents = await _agents(api)
+                    _greet(given, built, url_of(listening), agents)
                 else:
                     _say_role(given, role, url_of(listening))
                 await server

@@ -1,4 +1,4 @@
-"""Actions in the console: the model of a step, and the page of one action."""
+"""Actions in the console: those on one target, and the page of one with what was said."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,51 +9,93 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from quarterdeck.console import messages
+from quarterdeck.console.messages import Changed, Difference, Field, Said
 from quarterdeck.console.pages import Pages
-from quarterdeck.console.plain import amount, duration, line, moment, quote
+from quarterdeck.console.plain import Moment, Quote, line, moment, plural, size, visible
+from quarterdeck.console.steps import ACTION_STATES, OPEN, Step, step
 from quarterdeck.console.views import (
-    ActionPage,
-    ActionRow,
-    Cost,
-    Part,
-    Rule,
-    Tone,
+    Choice,
     action_href,
-    badge,
+    actions_href,
+    choices,
     command,
     run_href,
     whole,
 )
+from quarterdeck.domain.conversations import ending_of
+from quarterdeck.domain.errors import Invalid
+from quarterdeck.domain.limits import EARLIER_PARTS_MAX, PAGE_ROWS_DEFAULT, QUOTE_CHARACTERS_MAX
 from quarterdeck.services import Services
+from quarterdeck.services.conversations import Turn
 
-_ACTION_STATES: Final[dict[str, Tone]] = {
-    "begun": "busy",
-    "done": "good",
-    "failed": "bad",
-    "not_attempted": "calm",
-    "refused": "bad",
-    "held": "warn",
-    "suggested": "warn",
-    "in_doubt": "warn",
-}
-_ANSWERS: Final[dict[str, Tone]] = {
-    "allow": "good",
-    "redact": "good",
-    "ask": "warn",
-    "suggest": "warn",
-    "deny": "bad",
-}
-_WITHOUT_EFFECT: Final = frozenset(("not_attempted", "refused", "held", "suggested"))
-_OPEN: Final = frozenset(("begun", "in_doubt"))
-_BUCKETS: Final = {
-    "input": "input",
-    "cache_read": "cache read",
-    "cache_write": "cache write",
-    "output": "output",
-    "reasoning": "reasoning",
-}
-PARTS_SHOWN_MAX: Final = 40
-PART_CHARACTERS_MAX: Final = 6_000
+FILTERS: Final = ("target", "agent", "state", "day", "since")
+EARLIER_STEP: Final = 20
+_VIEWS: Final = ("said", "raw")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionsPage:
+    """Actions on one target."""
+
+    target: str
+    rows: tuple[Step, ...]
+    states: tuple[Choice, ...]
+    filters: tuple[tuple[str, str], ...]
+    since: str
+    agent: str
+    older: str
+    newest: str
+    section: str = "costs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raw:
+    """One side of an action as recorded; `invisible` counts what is written out in it."""
+
+    name: str
+    body: Quote
+    bytes: str
+    invisible: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionPage:
+    """One action with what it asked and what came back."""
+
+    step: Step
+    view: str
+    said_href: str
+    raw_href: str
+    place: str
+    previous: str
+    next: str
+    back: str
+    team: str
+    revision: str
+    digest: str
+    idempotency_key: str
+    settled: Moment | None
+    unsettled: bool
+    in_doubt: bool
+    price_version: str
+    unchanged: str
+    earlier: str
+    parts: tuple[Said, ...]
+    left_out: str
+    difference: Difference | None
+    changed: tuple[Changed, ...]
+    before: str
+    arguments: tuple[Field, ...]
+    rest: Quote | None
+    answers: tuple[Said, ...]
+    ending: str
+    result: tuple[Field, ...]
+    response: Quote | None
+    detail: Quote | None
+    raws: tuple[Raw, ...]
+    section: str = "runs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,114 +107,194 @@ class ActionPages:
 
     def routes(self) -> list[Route]:
         """Where they are."""
-        return [Route("/actions/{action}", self.show, methods=["GET"])]
+        return [
+            Route("/actions", self.list_page, methods=["GET"]),
+            Route("/actions/{action}", self.show, methods=["GET"]),
+            Route("/actions/{action}/{side}.json", self.recorded, methods=["GET"]),
+        ]
+
+    async def list_page(self, request: Request) -> Response:
+        """Actions on one target, newest first."""
+        visit = await self.pages.visit(request)
+        asked = request.query_params
+        filters = {name: asked[name].strip() for name in FILTERS if asked.get(name, "").strip()}
+        before = asked.get("before", "")
+        found, further = await self.services.search.list_on_target(
+            visit.caller, filters, before=before, rows=PAGE_ROWS_DEFAULT
+        )
+        page = actions_page(found, filters=filters, before=before, further=further, now=visit.now)
+        return self.pages.answer(visit, "actions.html", page)
 
     async def show(self, request: Request) -> Response:
         """One action."""
-        session = self.pages.signed_in(request)
-        shown = await self.services.actions.show(session.caller, request.path_params["action"])
-        page = action_page(shown, self.pages.sessions.clock.now())
-        return self.pages.answer(request, "action.html", page)
+        visit = await self.pages.visit(request)
+        caller, action = visit.caller, request.path_params["action"]
+        view = request.query_params.get("view", "said")
+        if view not in _VIEWS:
+            raise Invalid("there is no such view of an action", hint=f"use {' or '.join(_VIEWS)}")
+        turn = await self.services.conversations.show(caller, action, earlier=_earlier(request))
+        run = turn.action["run"]
+        place = await self.services.timeline.place_of(caller, run, action)
+        beside = await self.services.timeline.neighbours(caller, run, action)
+        raws = await self._raws(request, turn) if view == "raw" else ()
+        page = action_page(turn, view=view, place=place, beside=beside, raws=raws, now=visit.now)
+        return self.pages.answer(visit, "action.html", page)
+
+    async def _raws(self, request: Request, turn: Turn) -> tuple[Raw, ...]:
+        visit = await self.pages.visit(request)
+        action = turn.action["id"]
+        sides = [("request", "Request", turn.total or turn.rest is not None)]
+        sides.append(("answer", "Answer", turn.response is not None))
+        return tuple(
+            [
+                _raw(
+                    action,
+                    side,
+                    name,
+                    await self.services.conversations.recorded(visit.caller, action, side),
+                )
+                for side, name, there in sides
+                if there
+            ]
+        )
+
+    async def recorded(self, request: Request) -> Response:
+        """The redacted bytes, as a file: a browser saves it and shows nothing."""
+        visit = await self.pages.visit(request)
+        action, side = request.path_params["action"], request.path_params["side"]
+        if side not in ("request", "answer"):
+            raise Invalid("an action has a request and an answer", hint="ask for one of them")
+        body = await self.services.conversations.recorded(visit.caller, action, side)
+        headers = {"content-disposition": f'attachment; filename="{line(action, 64)}.{side}.json"'}
+        return Response(body, media_type="application/octet-stream", headers=headers)
 
 
-def _cost_of_action(action: Mapping[str, Any]) -> Cost:
-    state, source = action["state"], action["usage_source"]
-    if state in _WITHOUT_EFFECT:
-        return Cost(text="none", exact="", note="")
-    if state in _OPEN:
-        held = action["held_nanousd"]
-        if not held:
-            return Cost(text="not yet known", exact="", note="")
-        shown = amount(held)
-        return Cost(text=shown.text, exact=shown.exact, note="held")
-    if action["kind"] == "model" and source not in ("reported", "estimated"):
-        return Cost(text="unknown", exact="", note="")
-    shown = amount(action["cost_nanousd"])
-    return Cost(
-        text=shown.text, exact=shown.exact, note="estimated" if source == "estimated" else ""
+def _earlier(request: Request) -> int:
+    asked = request.query_params.get("earlier", "0")
+    return min(EARLIER_PARTS_MAX, int(asked)) if asked.isdecimal() and len(asked) < 6 else 0
+
+
+def _raw(action: str, side: str, name: str, body: bytes) -> Raw:
+    text = body.decode("utf-8", "replace")
+    shown = visible(text[:QUOTE_CHARACTERS_MAX])
+    written_out = shown.count("⟨U+")
+    note = ""
+    if len(text) > QUOTE_CHARACTERS_MAX:
+        note = f"Shown are the first {QUOTE_CHARACTERS_MAX:,} of {len(text):,} characters."
+    return Raw(
+        name=name,
+        body=Quote(text=shown, note=note),
+        bytes=size(len(body)),
+        invisible=f"{plural(written_out, 'invisible character')} written out as ⟨U+…⟩."
+        if written_out
+        else "",
+        file=f"{action_href(action)}/{side}.json",
     )
 
 
-def _usage(usage: Mapping[str, int] | None) -> str:
-    if not usage:
-        return ""
-    return " · ".join(f"{usage[b]:,} {word}" for b, word in _BUCKETS.items() if usage.get(b))
-
-
-def _duration_of_action(action: Mapping[str, Any]) -> str:
-    if action["settled_at"] is not None:
-        return duration(action["proposed_at"], action["settled_at"])
-    if action["state"] == "begun":
-        return "under way"
-    return "unknown" if action["state"] == "in_doubt" else ""
-
-
-def action_row(action: Mapping[str, Any], now: datetime) -> ActionRow:
-    """An action as one step."""
-    reasons: Sequence[Mapping[str, str]] = action["reasons"]
-    usage = _usage(action["usage"])
-    return ActionRow(
-        id=action["id"],
-        href=action_href(action["id"]),
-        kind=action["kind"],
-        target=line(action["target"], 120),
-        verdict=badge(action["answer"], _ANSWERS),
-        rules=tuple(
-            Rule(name=line(r["rule"], 160), because=line(r["because"], 600)) for r in reasons
-        ),
-        state=badge(action["state"], _ACTION_STATES),
-        proposed=moment(action["proposed_at"], now),
-        duration=_duration_of_action(action),
-        cost=_cost_of_action(action),
-        usage=usage,
-        usage_source=(action["usage_source"] or "") if usage else "",
-        mark=action["mark"],
-        error=line(action["detail"].get("error") or "", 600),
+def actions_page(
+    found: Sequence[Mapping[str, Any]],
+    *,
+    filters: Mapping[str, str],
+    before: str,
+    further: str,
+    now: datetime,
+) -> ActionsPage:
+    """A list of actions; `further` is the id to go on from."""
+    states = [("", "any state"), *((s, s.replace("_", " ")) for s in ACTION_STATES)]
+    return ActionsPage(
+        target=line(filters["target"], 120),
+        rows=tuple(step(action, now) for action in found),
+        states=choices(states, filters.get("state", "")),
+        filters=tuple((n, v) for n, v in filters.items() if n != "state"),
+        since=_since(filters),
+        agent=line(filters.get("agent", ""), 64),
+        older=actions_href({**filters, "before": further}) if further else "",
+        newest=actions_href(filters) if before else "",
     )
 
 
-def action_page(action: Mapping[str, Any], now: datetime) -> ActionPage:
+def _since(filters: Mapping[str, str]) -> str:
+    if day := filters.get("day", ""):
+        return f"on {line(day, 20)} (UTC)"
+    since = filters.get("since", "")
+    return f"since {line(since, 20)} (UTC)" if since else ""
+
+
+def action_page(
+    turn: Turn,
+    *,
+    view: str,
+    place: int,
+    beside: tuple[str, str],
+    raws: tuple[Raw, ...],
+    now: datetime,
+) -> ActionPage:
     """One action with its request and its answer."""
+    action = turn.action
     see = command("actions", "show", action["id"], "--json")
-    parts: Sequence[Any] = action["request"]["parts"]
-    left_out = max(0, len(parts) - PARTS_SHOWN_MAX)
-    rest, settled = action["request"]["rest"], action["settled_at"]
+    settled = action["settled_at"]
+    is_model = action["kind"] == "model"
+    answers = messages.answered(turn.response, see) if is_model else ()
+    arguments = () if is_model else messages.fields_of(turn.rest)
+    result = messages.fields_of(turn.response) if not answers else ()
+    left = turn.total - turn.start - len(turn.parts)
+    new_left_out = max(0, turn.start - turn.shared)
     return ActionPage(
-        action=action_row(action, now),
-        run=action["run"],
-        run_href=run_href(action["run"]),
-        agent=line(action["agent"]),
+        step=step(action, now, place=place),
+        view=view,
+        said_href=action_href(action["id"]),
+        raw_href=action_href(action["id"], view="raw"),
+        place=f"{place + 1:,}",
+        previous=action_href(beside[0]) if beside[0] else "",
+        next=action_href(beside[1]) if beside[1] else "",
+        back=run_href(action["run"], at=action["id"]),
         team=line(action["team"]),
         revision=action["revision"],
         digest=action["digest"],
         idempotency_key=line(action["idempotency_key"] or ""),
-        labels=tuple(action["labels"]),
         settled=None if settled is None else moment(settled, now),
-        unsettled=action["state"] in _OPEN,
+        unsettled=action["state"] in OPEN,
         in_doubt=action["state"] == "in_doubt",
         price_version=line(action["price_version"] or ""),
-        parts=tuple(
-            _part(part, number, len(parts), see)
-            for number, part in enumerate(parts[left_out:], left_out + 1)
-        ),
-        parts_note=f"{left_out:,} earlier parts are left out. To see them: {see}"
-        if left_out
-        else "",
-        rest=whole(rest, see) if rest else None,
-        response=None if action["response"] is None else whole(action["response"], see),
+        unchanged=_unchanged(turn),
+        earlier=_earlier_href(turn),
+        parts=tuple(messages.said(part, turn.shared, see) for part in turn.parts),
+        left_out=_left_out(new_left_out, left, see),
+        difference=messages.difference(turn),
+        changed=messages.changed(turn.rest_before, turn.rest),
+        before=action_href(turn.before) if turn.before else "",
+        arguments=arguments,
+        rest=whole(turn.rest, see) if turn.rest and not arguments else None,
+        answers=answers,
+        ending=line(ending_of(turn.response), 60) if is_model else "",
+        result=result,
+        response=None if turn.response is None or answers or result else whole(turn.response, see),
         detail=whole(action["detail"], see) if action["detail"] else None,
+        raws=raws,
     )
 
 
-def _part(part: Any, number: int, count: int, see: str) -> Part:
-    """A message as its words if it is only words, anything else as JSON."""
-    role, body = "", part
-    if isinstance(part, Mapping):
-        role = line(part.get("role") or part.get("type") or "", 40)
-        if set(part) == {"role", "content"} and isinstance(part["content"], str):
-            body = part["content"]
-    heading = f"Part {number:,} of {count:,}"
-    return Part(
-        heading=f"{heading}: {role}" if role else heading,
-        body=quote(body, characters_max=PART_CHARACTERS_MAX, command=see),
-    )
+def _unchanged(turn: Turn) -> str:
+    """What of the request the turn before had said already."""
+    if not turn.shared:
+        return ""
+    dropped = f", and {plural(turn.dropped, 'message')} of it are gone" if turn.dropped else ""
+    same = plural(turn.shared, "earlier message")
+    return f"{same} as in the turn before{dropped}"
+
+
+def _earlier_href(turn: Turn) -> str:
+    hidden = turn.shared - (turn.shared - turn.start if turn.start < turn.shared else 0)
+    if hidden <= 0:
+        return ""
+    more = min(EARLIER_PARTS_MAX, turn.shared - hidden + EARLIER_STEP)
+    return action_href(turn.action["id"], earlier=str(more))
+
+
+def _left_out(skipped: int, later: int, see: str) -> str:
+    if skipped > 0:
+        return f"{plural(skipped, 'new message')} before these are left out. To see them: {see}"
+    if later > 0:
+        return f"{plural(later, 'message')} after these are left out. To see them: {see}"
+    return ""

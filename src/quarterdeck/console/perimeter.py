@@ -1,6 +1,7 @@
 """What every response of the console carries, and which requests are turned away unread.
 
-INVARIANT: no script, frame, foreign address or cache, on any page, errors and files included.
+INVARIANT: no frame, foreign address, inline script or inline style, on any page, errors and files
+included; nothing but our own files may run. What is said about the fleet is never cached.
 A page of another site may point a browser here by a name it controls (DNS rebinding): only hosts
 we were told about are answered. It may also post here: such a form is refused by what the browser
 says of where it comes from, and by the token that only our pages carry.
@@ -16,13 +17,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from quarterdeck.domain.errors import Forbidden, Invalid, LimitExceeded
+from quarterdeck.domain.limits import FORM_BYTES_MAX
 
 LOOPBACK: Final = frozenset(("127.0.0.1", "localhost", "[::1]"))
-FORM_BYTES_MAX: Final = 8 * 1024
 HEADERS: Final[Mapping[str, str]] = {
     "content-security-policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self';"
-        " frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+        " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -31,6 +32,7 @@ HEADERS: Final[Mapping[str, str]] = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
+_KEPT: Final = "private, max-age=31536000, immutable"
 
 
 class Perimeter:
@@ -51,7 +53,10 @@ class Perimeter:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                guard(MutableHeaders(scope=message))
+                guard(
+                    MutableHeaders(scope=message),
+                    kept=message["status"] == 200 and _is_versioned(scope),
+                )
             await send(message)
 
         request = Request(scope)
@@ -63,10 +68,17 @@ class Perimeter:
             await self._stranger(unread)(scope, receive, send_guarded)
 
 
-def guard(headers: MutableHeaders) -> None:
-    """Put the console's security headers on a response."""
+def guard(headers: MutableHeaders, *, kept: bool = False) -> None:
+    """Put the console's security headers on a response; a `kept` file of ours may be cached."""
     for name, value in HEADERS.items():
         headers[name] = value
+    if kept:
+        headers["cache-control"] = _KEPT
+
+
+def _is_versioned(scope: Scope) -> bool:
+    """Whether a file of ours is asked for by an address that changes with what is in it."""
+    return "/static/" in scope["path"] and scope.get("query_string", b"").startswith(b"v=")
 
 
 def host_of(request: Request) -> str:

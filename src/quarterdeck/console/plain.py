@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import orjson
 
+from quarterdeck.domain.limits import LINE_CHARACTERS_MAX
 from quarterdeck.domain.money import NANOUSD_PER_USD, usd
 from quarterdeck.sources import datetime_of
 
-LINE_CHARACTERS_MAX: Final = 300
 ELLIPSIS: Final = "…"
 
 # Colours and cursor moves go whole, so that no `[31m` stays behind when its escape is dropped. What
@@ -77,22 +77,36 @@ def _indented(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False)
 
 
+def visible(text: str) -> str:
+    """Text as it was recorded, what does not show written out: `⟨U+202E⟩`. For the raw view."""
+    return _UNSEEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """A time, absolute and relative."""
+    """A time: in the reader's zone, how long ago, and in UTC."""
 
     iso: str
     text: str
     ago: str
+    utc: str
 
 
 def moment(micros: int, now: datetime) -> Moment:
-    """A stored time as people read it."""
+    """A stored time as people read it; the zone of `now` is the reader's."""
     at = datetime_of(micros)
+    here = at.astimezone(now.tzinfo)
+    if here.date() == now.date():
+        text = here.strftime("%H:%M:%S")
+    elif here.year == now.year:
+        text = f"{here.day} {here.strftime('%b %H:%M')}"
+    else:
+        text = f"{here.day} {here.strftime('%b %Y %H:%M')}"
     return Moment(
-        iso=at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        text=at.strftime("%Y-%m-%d %H:%M:%S UTC"),
+        iso=at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        text=text,
         ago=_relative(int((now - at).total_seconds())),
+        utc=at.strftime("%Y-%m-%d %H:%M:%S UTC"),
     )
 
 
@@ -114,7 +128,11 @@ def _rough(seconds: int) -> str:
 
 def duration(start: int, end: int) -> str:
     """The time between two stored times."""
-    micros = max(0, end - start)
+    return span(max(0, end - start))
+
+
+def span(micros: int) -> str:
+    """A length of time in the unit its size deserves."""
     if micros < 1_000:
         return "under 1 ms"
     if micros < 1_000_000:
@@ -124,7 +142,9 @@ def duration(start: int, end: int) -> str:
     seconds = micros // 1_000_000
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60:02d} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+    if seconds < 2 * 86_400:
+        return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+    return f"{seconds // 86_400} d {seconds % 86_400 // 3600:02d} h"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,14 +156,37 @@ class Amount:
 
 
 def amount(nanousd: int) -> Amount:
-    """USD with as many digits as its size deserves; what is not zero never reads as zero."""
-    if abs(nanousd) >= NANOUSD_PER_USD:
-        digits = 2
-    elif abs(nanousd) >= NANOUSD_PER_USD // 100:
-        digits = 4
-    else:
-        digits = 6 if abs(nanousd) >= 1_000 else 9
+    """US dollars in as many digits as their size deserves; what is not zero never reads as zero."""
     value = Decimal(nanousd) / NANOUSD_PER_USD
+    size = abs(value)
+    if size >= 1 or not nanousd:
+        digits = 2
+    elif size >= Decimal("0.1"):
+        digits = 3
+    else:
+        digits = min(9, 1 - size.adjusted())  # two figures that count
     rounded = value.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP)
-    text = f"{rounded:,.{digits}f}" if nanousd else "0.00"
-    return Amount(text=f"{text} USD", exact=f"{usd(nanousd)} USD")
+    sign = "-" if rounded < 0 else ""
+    return Amount(text=f"{sign}${abs(rounded):,.{digits}f}", exact=f"{usd(nanousd)} USD")
+
+
+def count(number: int) -> str:
+    """A count in a short form: 950, 12.4k, 3.1M."""
+    if number < 10_000:
+        return f"{number:,}"
+    if number < 999_500:
+        return f"{Decimal(number) / 1000:.{1 if number < 100_000 else 0}f}k"
+    return f"{Decimal(number) / 1_000_000:.1f}M"
+
+
+def size(octets: int) -> str:
+    """A length in bytes."""
+    if octets < 1024:
+        return f"{octets} B"
+    kibibytes = Decimal(octets) / 1024
+    return f"{kibibytes:.1f} KiB" if kibibytes < 1024 else f"{kibibytes / 1024:.1f} MiB"
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -2,8 +2,8 @@
 
 A link is an address with a secret in it: good for one use within 15 minutes, kept only as a hash
 and only in the memory of the process that made it. The cookie is signed and holds no secret; the
-session it stands for ends after 12 hours, at sign-out, or when the cookie key changes.
-Deliberately absent: passwords, and anything that outlives a restart but the cookie itself.
+session it stands for ends after 12 hours, at sign-out (remembered in the database, so it holds in
+every process and after a restart), or when the cookie key changes. Deliberately absent: passwords.
 """
 
 import hashlib
@@ -16,16 +16,13 @@ from urllib.parse import urlencode
 from itsdangerous import BadData, Signer, URLSafeSerializer
 
 from quarterdeck.domain.errors import Forbidden
+from quarterdeck.domain.limits import SESSION_SECONDS, SIGN_IN_LINK_SECONDS, SIGN_IN_LINKS_MAX
 from quarterdeck.domain.people import Caller
 from quarterdeck.keys import credential_hash
 from quarterdeck.sources import Clock, Dice, SystemDice
 
 PREFIX: Final = "/console"
 COOKIE: Final = "quarterdeck_console"
-LINK_SECONDS: Final = 15 * 60
-SESSION_SECONDS: Final = 12 * 3600
-LINKS_MAX: Final = 64  # unused links kept at once; a new one pushes out the oldest
-ENDED_MAX: Final = 10_000  # signed-out sessions remembered until their time is over
 _ROLES: Final = frozenset(("owner", "reviewer", "viewer", "on-call"))
 _SIGNING: Final[dict[str, Any]] = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
 
@@ -53,7 +50,6 @@ class Sessions:
     clock: Clock
     dice: Dice = field(default_factory=SystemDice, repr=False)
     _links: "OrderedDict[bytes, _Link]" = field(default_factory=OrderedDict, repr=False)
-    _ended: "OrderedDict[str, int]" = field(default_factory=OrderedDict, repr=False)
 
     def one_time_link(self, base_url: str, caller: Caller) -> str:
         """An address at which `caller` can sign in once, within 15 minutes."""
@@ -63,8 +59,8 @@ class Sessions:
             )
         token = self.dice.token()
         self._forget_expired()
-        self._links[credential_hash(token)] = _Link(caller, self._in(LINK_SECONDS))
-        while len(self._links) > LINKS_MAX:
+        self._links[credential_hash(token)] = _Link(caller, self._in(SIGN_IN_LINK_SECONDS))
+        while len(self._links) > SIGN_IN_LINKS_MAX:
             self._links.popitem(last=False)
         return f"{base_url.rstrip('/')}{PREFIX}/sign-in?{urlencode({'token': token})}"
 
@@ -88,27 +84,23 @@ class Sessions:
                     "session": session.id,
                     "id": session.caller.id,
                     "role": session.caller.role,
+                    "team": session.caller.team,
                     "until": session.until,
                 }
             )
         )
 
     def find_session(self, cookie: str) -> Session | None:
-        """The session of a cookie; `None` if it is forged, too old or was ended."""
+        """The session of a cookie; `None` if it is forged or too old. Whether it was ended is asked
+        of `services.sessions`."""
         try:
             read = self._serializer().loads(cookie)
         except BadData:
             return None
-        if read["until"] <= self.clock.micros() or read["session"] in self._ended:
+        if read["until"] <= self.clock.micros():
             return None
-        caller = Caller(id=read["id"], role=read["role"])
+        caller = Caller(id=read["id"], role=read["role"], team=read["team"])
         return Session(id=read["session"], caller=caller, until=read["until"])
-
-    def end(self, session: Session) -> None:
-        """Sign out: the cookie is worth nothing from now on, wherever a copy of it is."""
-        self._ended[session.id] = session.until
-        while len(self._ended) > ENDED_MAX:
-            self._ended.popitem(last=False)
 
     def form_token(self, session: Session) -> str:
         """What a form of this session must carry, and another site cannot know."""
@@ -131,5 +123,3 @@ class Sessions:
         now = self.clock.micros()
         for digest in [d for d, link in self._links.items() if link.until <= now]:
             del self._links[digest]
-        for session in [s for s, until in self._ended.items() if until <= now]:
-            del self._ended[session]

@@ -14,9 +14,9 @@ from starlette.routing import Route
 from quarterdeck.console.pages import NEW_LINK, Pages
 from quarterdeck.console.perimeter import posted
 from quarterdeck.console.plain import line
-from quarterdeck.console.session import COOKIE, PREFIX, SESSION_SECONDS
+from quarterdeck.console.session import COOKIE, PREFIX
 from quarterdeck.console.views import NoticePage, SignInPage
-from quarterdeck.domain.errors import Forbidden
+from quarterdeck.domain.limits import SESSION_SECONDS
 
 _SPENT: Final = NoticePage(
     title="This link does not sign you in",
@@ -50,18 +50,19 @@ class SignInPages:
     async def show(self, request: Request) -> Response:
         """The button behind a link."""
         token = request.query_params.get("token", "")
+        visit = await self.pages.visit(request)
         caller = self.pages.sessions.find_link(token)
         if caller is None:
-            return self.pages.notice(request, _SPENT, status=401)
+            return self.pages.notice(visit, _SPENT, status=401)
         page = SignInPage(caller=line(caller.id, 80), token=token)
-        return self.pages.answer(request, "sign_in.html", page)
+        return self.pages.answer(visit, "sign_in.html", page)
 
     async def redeem(self, request: Request) -> Response:
         """Use the link up and remember who it was for."""
         fields = await posted(request)
         session = self.pages.sessions.redeem(fields.get("token", ""))
         if session is None:
-            return self.pages.notice(request, _SPENT, status=401)
+            return self.pages.notice(await self.pages.visit(request), _SPENT, status=401)
         response = RedirectResponse(f"{PREFIX}/", status_code=303)
         response.set_cookie(
             COOKIE,
@@ -77,17 +78,13 @@ class SignInPages:
     async def end(self, request: Request) -> Response:
         """Sign out."""
         fields = await posted(request)
-        session = self.pages.signed_in(request)
-        if not self.pages.sessions.fits_form(session, fields.get("form_token", "")):
-            raise Forbidden(
-                "this form does not belong to your session",
-                hint="go back to the console, load the page again and use its button",
-            )
-        self.pages.sessions.end(session)
+        visit = await self.pages.visit(request)
+        self.pages.check_form(visit, fields)
+        await self.pages.ended.end(visit.signed_in.id, visit.signed_in.until)
         response = RedirectResponse(f"{PREFIX}/signed-out", status_code=303)
         response.delete_cookie(COOKIE, path=PREFIX, httponly=True, samesite="lax")
         return response
 
     async def ended(self, request: Request) -> Response:
         """Where signing out leads."""
-        return self.pages.notice(request, _SIGNED_OUT, status=200)
+        return self.pages.notice(await self.pages.visit(request), _SIGNED_OUT, status=200)

@@ -1,17 +1,20 @@
-"""Page models: all a template shows, worked out. Templates do no arithmetic and decide nothing.
+"""Page models that several pages share, and where each page is.
 
-What is not known is never shown as zero: an open action's cost is `held` or `not yet known`.
-Every string from an agent or from content passes `plain.line` or `plain.quote` here.
+Templates do no arithmetic and decide nothing. What is not known is never shown as zero: an open
+action's cost is `held` or `not yet known`. Every string from an agent or from content passes
+`plain.line` or `plain.quote` before it gets here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import quote as escaped
 from urllib.parse import urlencode
 
-from quarterdeck.console.plain import Moment, Quote, quote
+from quarterdeck.console.plain import Moment, Quote, amount, duration, line, moment, quote
 from quarterdeck.console.session import PREFIX
+from quarterdeck.domain.limits import QUOTE_CHARACTERS_MAX
 
 Tone: TypeAlias = Literal["good", "bad", "warn", "busy", "calm"]
 RUN_STATES: Final[dict[str, Tone]] = {
@@ -21,7 +24,14 @@ RUN_STATES: Final[dict[str, Tone]] = {
     "escalated": "warn",
     "cancelled": "calm",
 }
-QUOTE_CHARACTERS_MAX: Final = 20_000
+#: What is out of the ordinary in a run: the word for it, and its tone.
+NOTABLE: Final[dict[str, tuple[str, Tone]]] = {
+    "in_doubt": ("in doubt", "warn"),
+    "held": ("held", "warn"),
+    "refused": ("refused", "bad"),
+    "failed": ("failed", "bad"),
+    "suggested": ("suggested", "calm"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,43 +52,12 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Doubts:
-    """How many actions of each run are in doubt; `whole` unless there were too many to count."""
+class Link:
+    """Words that lead somewhere, with a tone."""
 
-    by_run: Mapping[str, int]
-    whole: bool
-
-    def of(self, run: Mapping[str, Any]) -> str:
-        """The count for one run; empty for none."""
-        counted, still_open = self.by_run.get(run["id"], 0), int(run["open"] or 0)
-        if self.whole or counted == still_open:
-            return str(counted) if counted else ""
-        return f"{counted} to {still_open}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRow:
-    """A run as one line of the list."""
-
-    id: str
+    text: str
     href: str
-    state: Badge
-    agent: str
-    started: Moment
-    duration: str
-    duration_note: str
-    actions: str
-    cost: Cost
-    refused: str
-    in_doubt: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunLink:
-    """The way to a run."""
-
-    id: str
-    href: str
+    tone: Tone = "calm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,98 +70,34 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunsPage:
-    """The list of runs."""
-
-    rows: tuple[RunRow, ...]
-    agents: tuple[Choice, ...]
-    states: tuple[Choice, ...]
-    filtered: bool
-    older: str
-    newest: str
-    first_agent: str
-    doubt: str
-    doubtful: tuple[RunLink, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """A rule that decided, and its sentence."""
-
-    name: str
-    because: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActionRow:
-    """An action as one step of a run."""
+class RunRow:
+    """A run as one line of a list."""
 
     id: str
     href: str
-    kind: str
-    target: str
-    verdict: Badge
-    rules: tuple[Rule, ...]
     state: Badge
-    proposed: Moment
-    duration: str
-    cost: Cost
-    usage: str
-    usage_source: str
-    mark: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunPage:
-    """One run with its actions."""
-
-    run: RunRow
-    team: str
-    revision: str
-    started_by: str
-    ended: Moment | None
-    labels: tuple[str, ...]
-    because: str
-    correlation: str
-    result: Quote | None
-    given: Quote
-    actions: tuple[ActionRow, ...]
-    range: str
-    later: str
-    first: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """One part of a request."""
-
-    heading: str
-    body: Quote
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActionPage:
-    """One action with what it asked and what came back."""
-
-    action: ActionRow
-    run: str
-    run_href: str
     agent: str
-    team: str
-    revision: str
-    digest: str
-    idempotency_key: str
-    labels: tuple[str, ...]
-    settled: Moment | None
-    unsettled: bool
-    in_doubt: bool
-    price_version: str
-    parts: tuple[Part, ...]
-    parts_note: str
-    rest: Quote | None
-    response: Quote | None
-    detail: Quote | None
+    agent_href: str
+    started: Moment
+    duration: str
+    duration_note: str
+    actions: str
+    cost: Cost
+    notable: tuple[Link, ...]
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meter:
+    """How much of a cap is used; `part` of a thousand."""
+
+    name: str
+    used: str
+    used_exact: str
+    cap: str
+    held: str
+    part: int
+    tone: Tone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +108,7 @@ class NoticePage:
     message: str
     hint: str
     commands: tuple[str, ...] = ()
+    section: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,22 +117,37 @@ class SignInPage:
 
     caller: str
     token: str
+    section: str = ""
 
 
-def run_href(run: str) -> str:
+def run_href(run: str, **asked: str) -> str:
     """Where a run's page is."""
-    return f"{PREFIX}/runs/{escaped(run, safe='')}"
+    return _href(f"/runs/{escaped(run, safe='')}", asked)
 
 
-def action_href(action: str) -> str:
+def action_href(action: str, **asked: str) -> str:
     """Where an action's page is."""
-    return f"{PREFIX}/actions/{escaped(action, safe='')}"
+    return _href(f"/actions/{escaped(action, safe='')}", asked)
 
 
-def runs_href(filters: Mapping[str, str], before: str = "") -> str:
-    """Where a page of the list of runs is."""
-    asked = {**filters, **({"before": before} if before else {})}
-    return f"{PREFIX}/?{urlencode(asked)}" if asked else f"{PREFIX}/"
+def agent_href(agent: str) -> str:
+    """Where an agent's page is."""
+    return _href(f"/agents/{escaped(agent, safe='')}", {})
+
+
+def runs_href(filters: Mapping[str, str]) -> str:
+    """Where a list of runs is."""
+    return _href("/runs", filters)
+
+
+def actions_href(filters: Mapping[str, str]) -> str:
+    """Where a list of actions is."""
+    return _href("/actions", filters)
+
+
+def _href(path: str, asked: Mapping[str, str]) -> str:
+    said = {name: value for name, value in asked.items() if value}
+    return f"{PREFIX}{path}?{urlencode(said)}" if said else f"{PREFIX}{path}"
 
 
 def badge(word: str, tones: Mapping[str, Tone]) -> Badge:
@@ -232,3 +163,63 @@ def command(*words: str) -> str:
 def whole(value: Any, see: str) -> Quote:
     """A quote of the usual length; `see` is the command that shows it all."""
     return quote(value, characters_max=QUOTE_CHARACTERS_MAX, command=see)
+
+
+def choices(words: Sequence[tuple[str, str]], chosen: str) -> tuple[Choice, ...]:
+    """Options of a filter from pairs of value and text."""
+    return tuple(Choice(value=v, text=t, chosen=v == chosen) for v, t in words)
+
+
+def run_row(run: Mapping[str, Any], now: datetime) -> RunRow:
+    """A run with its totals as one line."""
+    ended = run["ended_at"]
+    until = int(now.timestamp() * 1_000_000) if ended is None else ended
+    return RunRow(
+        id=run["id"],
+        href=run_href(run["id"]),
+        state=badge(run["state"], RUN_STATES),
+        agent=line(run["agent"]),
+        agent_href=agent_href(run["agent"]),
+        started=moment(run["started_at"], now),
+        duration=duration(run["started_at"], until),
+        duration_note="so far" if ended is None else "",
+        actions=f"{run['actions']:,}",
+        cost=cost_of_run(run),
+        notable=notable_of(run),
+        because=line(run["because"] or "", 160),
+    )
+
+
+def notable_of(run: Mapping[str, Any]) -> tuple[Link, ...]:
+    """What is out of the ordinary in a run, each leading to those actions."""
+    return tuple(
+        Link(text=f"{run[name]:,} {word}", href=run_href(run["id"], show=name), tone=tone)
+        for name, (word, tone) in NOTABLE.items()
+        if run[name]
+    )
+
+
+def cost_of_run(run: Mapping[str, Any]) -> Cost:
+    """What a run was charged; not zero where that is not yet known."""
+    charged, still_open = run["cost_nanousd"], run["open"]
+    if still_open and not charged:
+        return Cost(text="not yet known", exact="", note="")
+    shown = amount(charged)
+    unsettled = still_open or run["state"] == "running"
+    return Cost(text=shown.text, exact=shown.exact, note="so far" if unsettled else "")
+
+
+def money(nanousd: int) -> Cost:
+    """A charge that is known."""
+    shown = amount(nanousd)
+    return Cost(text=shown.text, exact=shown.exact, note="")
+
+
+def bars(values: Sequence[int], *, height: int, width: int, gap: int = 1) -> tuple[Any, ...]:
+    """Values as the bars of a small plot: x, y, width, height; what is not zero shows."""
+    most = max(values, default=0)
+    drawn = []
+    for place, value in enumerate(values):
+        tall = 0 if not value or not most else max(1, round(value / most * height))
+        drawn.append((place * (width + gap), height - tall, width, tall))
+    return tuple(drawn)

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from quarterdeck.domain import labels as labelling
+from quarterdeck.domain.attempts import Attempt
 from quarterdeck.domain.budgets import Bound, Reservation
 from quarterdeck.domain.fleets import Dialect, Tool, Vendor
 from quarterdeck.domain.ids import ActionId, AgentName, RevisionHash, RunId, TeamName
@@ -43,6 +44,19 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     output_max: int
 
 
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    """Where at a vendor a model call goes; its wire makes a path of it (`dialects.path_of`)."""
+
+    wire: str
+    model: str
+    streamed: bool = False
+    #: The version of the vendor's API and the query, where the URL has them: checked by the route.
+    version: str = ""
+    query: str = ""
+    #: The URL says what the body need not: two calls with one body are two calls.
+    in_url: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """What a caller asks to do. Nothing in it is trusted yet."""
@@ -51,6 +65,7 @@ class Proposal:
     kind: Kind
     target: str
     dialect: Dialect | None = None
+    address: Address | None = None
     arguments: bytes
     content: Content
     mark: Mark = "enforced"
@@ -77,6 +92,15 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     mark: Mark
     idempotency_key: str | None
     proposed_at: int
+    address: Address | None = None
+
+
+class Alternative(msgspec.Struct, frozen=True, kw_only=True):
+    """The second vendor entry an action may go to, its model there, and what that costs."""
+
+    contract: Vendor
+    model: str
+    price: Price
 
 
 class Cleared(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +116,9 @@ class Cleared(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     incarnation: str
     not_after: int
+    #: Of a model call: how large one attempt may be, and who else may be asked.
+    tokens: Tokens | None = None
+    fallback: Alternative | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +131,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     usage_source: UsageSource = "none"
     cost_nanousd: int = 0
     detail: dict[str, Any] = {}
+    #: Each try of a model call, where there was more than one or the only one was not answered.
+    attempts: tuple[Attempt, ...] = ()
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,3 +173,19 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 Admission: TypeAlias = Cleared | Refused | Held | Suggested | Done | InDoubt
 Outcome: TypeAlias = Done | Refused | Held | Suggested | InDoubt
 Effect: TypeAlias = Callable[[Cleared], Awaitable[Receipt]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionFilters:
+    """Which actions to list: all that fit every field that says something.
+
+    Times are microseconds: proposed at `since` or later, before `until`.
+    """
+
+    run: str = ""
+    agent: str = ""
+    team: str = ""
+    kind: str = ""
+    state: str = ""
+    since: int = 0
+    until: int = 0

@@ -6,6 +6,8 @@ QuarterdeckError
   Forbidden       we know who sent this, and they may not
   NotFound        no such thing (or not for this caller: both read the same)
   Conflict        it contradicts something already recorded
+    Overtaken     somebody changed it since the caller looked
+  Unconditioned   an edit that does not say which state it is about
   LimitExceeded   a limit with a name would be passed
   Unavailable     something we need is away; trying again may help
   Corrupt         what is stored contradicts itself; a person must look
@@ -53,6 +55,18 @@ class Conflict(QuarterdeckError):
     """It contradicts something already recorded."""
 
     code = "conflict"
+
+
+class Overtaken(Conflict):
+    """Somebody changed it since the caller looked."""
+
+    code = "precondition_failed"
+
+
+class Unconditioned(QuarterdeckError):
+    """An edit that does not say which state it is about."""
+
+    code = "precondition_required"
 
 
 class LimitExceeded(QuarterdeckError):

@@ -6,18 +6,31 @@ revision is the content address of all that shapes its behaviour.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from types import MappingProxyType
+from typing import Any, Final, Literal, TypeAlias
 
+from quarterdeck.domain import limits
 from quarterdeck.domain.ids import AgentName, RevisionHash, TeamName, ToolName, VendorName
 from quarterdeck.domain.money import Price
 
-Dialect: TypeAlias = Literal["openai", "anthropic"]
+Dialect: TypeAlias = Literal["openai", "anthropic", "gemini", "azure", "bedrock"]
+#: How a vendor's key is shown to it: the name of a header, or a signature over the request.
+Auth: TypeAlias = Literal["bearer", "x-api-key", "api-key", "x-goog-api-key", "aws-sigv4"]
 Autonomy: TypeAlias = Literal["L0", "L1", "L2", "L3", "L4"]
 EffectClass: TypeAlias = Literal["read", "egress", "draft", "write", "privileged"]
 Trust: TypeAlias = Literal["trusted", "untrusted"]
 Role: TypeAlias = Literal["owner", "reviewer", "viewer", "on-call"]
 BudgetUnit: TypeAlias = Literal["nanousd", "tokens", "calls"]
 Period: TypeAlias = Literal["day", "week", "month"]
+
+
+# Azure serves OpenAI's own formats under addresses and keys of its own.
+_TAKES: Final[Mapping[Dialect, tuple[Dialect, ...]]] = MappingProxyType({"azure": ("openai",)})
+
+
+def takes(vendor: Dialect, route: Dialect | None) -> bool:
+    """Whether a vendor of one dialect takes requests of a route of another just as they are."""
+    return vendor == route or route in _TAKES.get(vendor, ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +40,34 @@ class Cap:
     unit: BudgetUnit
     period: Period
     amount: int
+
+
+AUTH_OF_DIALECT: Final[Mapping[Dialect, Auth]] = MappingProxyType(
+    {
+        "openai": "bearer",
+        "anthropic": "x-api-key",
+        "gemini": "x-goog-api-key",
+        "azure": "api-key",
+        "bedrock": "aws-sigv4",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long one attempt at a vendor may take, in seconds, by what it waits for."""
+
+    connect: int = limits.VENDOR_CONNECT_SECONDS_DEFAULT
+    first_byte: int = limits.VENDOR_FIRST_BYTE_SECONDS_DEFAULT
+    between_bytes: int = limits.VENDOR_BETWEEN_BYTES_SECONDS_DEFAULT
+    total: int = limits.EFFECT_SECONDS_MAX
+
+    def __str__(self) -> str:
+        """In words."""
+        return (
+            f"connect {self.connect} s, first byte {self.first_byte} s, "
+            f"between bytes {self.between_bytes} s, total {self.total} s"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +80,19 @@ class Vendor:
     secret: str | None
     prices: Mapping[str, Price]
     allow: frozenset[str]
+    auth: Auth = "bearer"
+    region: str | None = None
+    timeouts: Timeouts = Timeouts()
+    retries: int = limits.VENDOR_RETRIES_DEFAULT
+    calls_max: int = limits.VENDOR_CALLS_DEFAULT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback:
+    """The vendor entry, and its model, that is asked when the first one cannot answer."""
+
+    vendor: VendorName
+    model: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +103,7 @@ class Model:
     vendor: VendorName
     model: str
     parameters: Mapping[str, Any]
+    fallback: Fallback | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

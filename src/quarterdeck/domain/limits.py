@@ -10,6 +10,9 @@ TARGET_CHARACTERS_MAX: Final = 200  # what is kept of a model or tool name nobod
 IDEMPOTENCY_KEY_CHARACTERS_MAX: Final = 255
 FLEET_FILE_BYTES_MAX: Final = 1024 * 1024
 FLEET_FILES_MAX: Final = 10_000
+FLEET_FOLDER_BYTES_MAX: Final = 64 * 1024 * 1024
+FLEET_FOLDER_DEPTH_MAX: Final = 8
+ERROR_CHARACTERS_MAX: Final = 500  # what is kept of an error in somebody else's words
 
 EFFECT_SECONDS_MAX: Final = 600  # one model or tool call
 CLEARANCE_SECONDS_MAX: Final = 5  # how long a Cleared may wait before its first byte leaves
@@ -31,10 +34,78 @@ SEAL_LEAVES_MAX: Final = 500  # a slice of sealing runs in the event loop on SQL
 DISK_FREE_BYTES_MIN: Final = 64 * 1024 * 1024  # admission stops below this so settlements still fit
 PAGE_ROWS_DEFAULT: Final = 50
 PAGE_ROWS_MAX: Final = 500
+CURSOR_CHARACTERS_MAX: Final = 512
+RUN_WORDS_MAX: Final = 64  # by which one run can be found
+WORD_CHARACTERS_MAX: Final = 40
+SEARCH_WORDS_MAX: Final = 8  # that one search may ask for
+REPLY_SECONDS: Final = 24 * 3600  # how long an idempotency key is remembered
+REPLIES_MAX: Final = 10_000  # remembered for one caller at once
+REPLY_BYTES_MAX: Final = 1024 * 1024
+LINE_CHARACTERS_MAX: Final = 300  # of what agents and content say, where one line is shown
+QUOTE_CHARACTERS_MAX: Final = 20_000  # of one text on a page; the rest is a command or a file away
+FORM_BYTES_MAX: Final = 8 * 1024
+SIGN_IN_LINK_SECONDS: Final = 15 * 60
+SIGN_IN_LINKS_MAX: Final = 64  # unused links kept at once; a new one pushes out the oldest
+SESSION_SECONDS: Final = 12 * 3600
+TIMELINE_ROWS: Final = 100  # of a run's actions, on the page and in each piece fetched later
+EARLIER_PARTS_MAX: Final = 300  # of a conversation, before what a turn added
+ADDED_PARTS_MAX: Final = 60
+COMPARED_PARTS_MAX: Final = 4_000  # of two requests that are not linked
+COMPARED_LINES_MAX: Final = 400  # of a text that replaced another
+TARGET_ACTIONS_LOOKED_MAX: Final = 5_000  # looked through for those that fit a filter, a page
+VIEWS_MAX: Final = 50  # saved by one person
+VIEW_NAME_CHARACTERS_MAX: Final = 60
+VIEW_QUERY_CHARACTERS_MAX: Final = 1_000
+LIVE_STREAMS_MAX: Final = 200  # pages that are told of changes, of one process
+LIVE_STREAM_SECONDS: Final = 600  # then the browser asks anew, and its session is looked at again
+LIVE_POLL_SECONDS: Final = 1
+
 TOOL_PROCESSES_MAX: Final = 2
 TOOL_RESULT_BYTES_MAX: Final = 4 * 1024 * 1024
+TOOL_ENVELOPE_BYTES_MAX: Final = 4096  # around a result; errors are shorter than this
+TOOL_START_SECONDS_MAX: Final = 30  # to start Python and run the file's own lines, imports included
+TOOL_IDLE_SECONDS: Final = 60
+TOOL_GRACE_SECONDS: Final = 1  # for an idle process to leave by itself, closing what it has open
+TOOL_END_SECONDS_MAX: Final = 5  # for the kernel to end what was killed
+TOOL_STDERR_BYTES_KEPT: Final = 4096
+TOOL_MEMORY_BYTES_MAX: Final = 1024 * 1024 * 1024
+TOOL_FILE_BYTES_MAX: Final = 64 * 1024 * 1024
+TOOL_OPEN_FILES_MAX: Final = 256
+
+VENDOR_CONNECT_SECONDS_DEFAULT: Final = 10
+VENDOR_FIRST_BYTE_SECONDS_DEFAULT: Final = 300
+VENDOR_BETWEEN_BYTES_SECONDS_DEFAULT: Final = 180
+VENDOR_RETRIES_DEFAULT: Final = 1
+VENDOR_RETRIES_MAX: Final = 5
+VENDOR_CALLS_DEFAULT: Final = 512  # at once, to one vendor entry, of one process
+VENDOR_CALLS_MAX: Final = 10_000
+VENDOR_WAITING_MAX: Final = 1000  # calls that wait for a place at one vendor entry
+VENDOR_WAIT_SECONDS_MAX: Final = 3
+AGENT_CALLS_PER_FREE_PLACE: Final = 3  # an agent may hold so many times what it leaves free
+VENDOR_ERROR_BYTES_MAX: Final = 64 * 1024  # of an error that is not passed on
+VENDOR_ERROR_SECONDS_MAX: Final = 5
+RETRY_BACKOFF_MILLISECONDS: Final = 250
+RETRY_BACKOFF_MILLISECONDS_MAX: Final = 4000
+RETRY_WAIT_SECONDS_MAX: Final = 8
+VENDOR_LINES_MAX: Final = 1000  # entries a process keeps the state of
+VENDOR_ADDRESSES_MAX: Final = 1024  # URLs a process keeps ready
+KEEPALIVE_SECONDS: Final = 30  # an unused connection to a vendor
+CLOSED_WHILE_SENDING_MILLISECONDS_MAX: Final = 250
+CIRCUIT_WINDOW_SECONDS: Final = 30
+CIRCUIT_CALLS_MIN: Final = 5
+CIRCUIT_FAILURE_PERCENT: Final = 50
+CIRCUIT_OPEN_SECONDS: Final = 15
 
 # A hold that lapses while its effect may still run would let the same money be spent twice.
 assert HOLD_LAPSE_SECONDS > EFFECT_SECONDS_MAX + CLEARANCE_SECONDS_MAX
+# Whoever waited for a place at a vendor may still begin.
+assert VENDOR_WAIT_SECONDS_MAX < CLEARANCE_SECONDS_MAX
+# Pages on the next piece of a timeline must not be cut by the bound of a page.
+assert TIMELINE_ROWS <= PAGE_ROWS_MAX
 # A process that misses one heartbeat is not yet dead.
 assert PROCESS_LEASE_SECONDS > 2 * PROCESS_HEARTBEAT_SECONDS
+
+
+def page_rows(asked: int) -> int:
+    """How many rows to read for a page: up to one beyond the largest, which says there are more."""
+    return max(1, min(asked or PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX + 1))

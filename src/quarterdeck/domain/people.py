@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from quarterdeck.domain.errors import Forbidden
+from quarterdeck.domain.errors import Forbidden, NotFound
 from quarterdeck.domain.fleets import Role
-from quarterdeck.domain.ids import AgentName
+from quarterdeck.domain.ids import AgentName, TeamName
 
 Deed: TypeAlias = Literal["read", "start", "operate", "apply", "keys", "secrets", "restore"]
 _DEEDS: Final[dict[str, frozenset[str]]] = {
@@ -25,6 +25,16 @@ class Caller:
     id: str
     role: Role | Literal["agent"]
     agent: AgentName | None = None
+    team: TeamName | None = None  # whoever is of one team sees that team's, and nothing else
+
+    def sees(self, team: str) -> bool:
+        """Whether what belongs to this team is there for them."""
+        return self.team is None or team == self.team
+
+
+def roles_with(deed: Deed) -> tuple[str, ...]:
+    """Who may, by role; `agent` for an agent's own key."""
+    return tuple(role for role, deeds in _DEEDS.items() if deed in deeds)
 
 
 def authorise(caller: Caller, deed: Deed, *, agent: str | None = None) -> None:
@@ -39,3 +49,20 @@ def authorise(caller: Caller, deed: Deed, *, agent: str | None = None) -> None:
             f"the key of agent `{caller.agent}` is good for that agent only",
             hint="use a key of the agent you mean",
         )
+
+
+def authorise_whole(caller: Caller, deed: Deed) -> None:
+    """Raise Forbidden unless the caller may, and for the whole fleet: not for one team of it."""
+    authorise(caller, deed)
+    if caller.team is not None:
+        raise Forbidden(
+            f"`{caller.id}` belongs to the team `{caller.team}`, and this is about the whole fleet",
+            hint="ask an owner of the fleet",
+        )
+
+
+def authorise_team(caller: Caller, deed: Deed, team: str, missing: NotFound) -> None:
+    """Raise Forbidden unless the caller may; what belongs to another team is not there."""
+    authorise(caller, deed)
+    if not caller.sees(team):
+        raise missing

@@ -184,6 +184,8 @@ def _models(old: Agent, new: Agent) -> Sentences:
                 yield f"{role} model {_model(was)} → {_model(now)}"
             if was.parameters != now.parameters:
                 yield f"{role} model's parameters changed"
+            if was.fallback != now.fallback:
+                yield f"{role} model's fallback {_fallback(was)} → {_fallback(now)}"
 
 
 def _caps(old: tuple[Cap, ...], new: tuple[Cap, ...]) -> Sentences:
@@ -221,6 +223,11 @@ def _amount(cap: Cap) -> str:
 
 def _model(model: Model) -> str:
     return f"`{model.model}` at `{model.vendor}`"
+
+
+def _fallback(model: Model) -> str:
+    second = model.fallback
+    return "none" if second is None else f"`{second.model}` at `{second.vendor}`"
 
 
 def _price(price: Price | None) -> str:

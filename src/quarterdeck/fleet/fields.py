@@ -16,6 +16,7 @@ SECRET_PATTERN: Final = rf"^[A-Za-z][A-Za-z0-9_.-]{{0,{limits.NAME_CHARACTERS_MA
 FUNCTION_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 PROMPT_PATTERN: Final = r"^prompts/[A-Za-z0-9_./-]+\.(md|txt)$"
 PYTHON_PATTERN: Final = r"^tools/[A-Za-z0-9_./-]+\.py$"
+REGION_PATTERN: Final = r"^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$"
 AMOUNT_PATTERN: Final = r"^[0-9]{1,12}(\.[0-9]{1,12})?$"
 AMOUNT_MAX: Final = 10**12
 USD_MAX: Final = 10**9  # in nano-USD, nine times this still fits 64 bits
@@ -29,6 +30,7 @@ PATTERN_HINTS: Final[Mapping[str, str]] = {
     FUNCTION_PATTERN: "write the name of a function of that file",
     PROMPT_PATTERN: "write a path such as `prompts/triage.md`",
     PYTHON_PATTERN: "write a path such as `tools/route_ticket.py`",
+    REGION_PATTERN: "write an AWS region such as `eu-central-1`",
 }
 
 # A pasted key is never repeated in a message, so what looks like one is told apart first.
@@ -87,6 +89,8 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=TEXT_CHARACTERS_MAX)]
 ModelId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^\S+$")]
 Count = Annotated[int, Field(ge=1, le=10**12)]
+Seconds = Annotated[int, Field(ge=1, le=limits.EFFECT_SECONDS_MAX)]
+Region = Annotated[str, StringConstraints(pattern=REGION_PATTERN)]
 _AMOUNT_SCHEMA: Final = {
     "anyOf": [{"type": "string", "pattern": AMOUNT_PATTERN}, {"type": "number", "minimum": 0}]
 }

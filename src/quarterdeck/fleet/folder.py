@@ -19,8 +19,6 @@ FLEET_FILE: Final = "fleet.yaml"
 FOLDERS: Final = ("agents", "prompts", "tools")
 #: Folders of the fleet language that this version does not read yet; `load` refuses files in them.
 LATER_FOLDERS: Final = ("playbooks", "policies", "suites", "workflows")
-FOLDER_BYTES_MAX: Final = 64 * 1024 * 1024
-FOLDER_DEPTH_MAX: Final = 8
 _KNOWN: Final = (*FOLDERS, *LATER_FOLDERS)
 
 
@@ -72,7 +70,7 @@ class _Reading:
         if entry.is_symlink() and not self._link_is_sound(entry, path):
             return
         if entry.is_dir(follow_symlinks=False):
-            if path.count("/") >= FOLDER_DEPTH_MAX:
+            if path.count("/") >= limits.FLEET_FOLDER_DEPTH_MAX:
                 self.found.add(path, "folders are nested too deep", "move the files up")
                 return
             for inner in _entries(Path(entry.path), path, self.found):
@@ -103,8 +101,8 @@ class _Reading:
         self.bytes += len(content)
         if len(self.files) > limits.FLEET_FILES_MAX:
             self._stop(f"more than {limits.FLEET_FILES_MAX} files")
-        if self.bytes > FOLDER_BYTES_MAX:
-            self._stop(f"more than {FOLDER_BYTES_MAX} bytes in all")
+        if self.bytes > limits.FLEET_FOLDER_BYTES_MAX:
+            self._stop(f"more than {limits.FLEET_FOLDER_BYTES_MAX} bytes in all")
 
     def _stop(self, message: str) -> None:
         hint = "keep only agents, tools and prompts here; split the fleet if it is that large"

@@ -39,7 +39,7 @@ def revision(
         "agent": agent.name,
         "autonomy": agent.autonomy,
         "caps": _caps(agent.caps),
-        "models": [_model(model, vendors[model.vendor]) for model in agent.models],
+        "models": [_model(model, vendors) for model in agent.models],
         "prompt": agent.prompt,
         "quotas": dict(quotas),
         "run_seconds_max": agent.run_seconds_max,
@@ -76,15 +76,23 @@ def folder_version(files: Mapping[str, bytes]) -> str:
     return address("flt_", content)
 
 
-def _model(model: Model, vendor: Vendor) -> dict[str, Any]:
+def _model(model: Model, vendors: Mapping[VendorName, Vendor]) -> dict[str, Any]:
     # The same id at another server is another model; which key opens it, and its price, is not.
+    content = _at(model.model, vendors[model.vendor]) | {
+        "parameters": dict(model.parameters),
+        "role": model.role,
+    }
+    if model.fallback is not None:
+        content["fallback"] = _at(model.fallback.model, vendors[model.fallback.vendor])
+    return content
+
+
+def _at(model: str, vendor: Vendor) -> dict[str, Any]:
     return {
         "allow": sorted(vendor.allow),
         "base_url": vendor.base_url,
         "dialect": vendor.dialect,
-        "model": model.model,
-        "parameters": dict(model.parameters),
-        "role": model.role,
+        "model": model,
         "vendor": vendor.name,
     }
 

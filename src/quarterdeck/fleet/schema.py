@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from quarterdeck.domain import limits
-from quarterdeck.domain.fleets import Autonomy, Dialect, EffectClass, Period, Role, Trust
+from quarterdeck.domain.fleets import Auth, Autonomy, Dialect, EffectClass, Period, Role, Trust
 from quarterdeck.fleet.fields import (
     Amount,
     Count,
@@ -22,6 +22,8 @@ from quarterdeck.fleet.fields import (
     Name,
     PromptFile,
     PythonFile,
+    Region,
+    Seconds,
     Secret,
     Text,
     Usd,
@@ -108,20 +110,64 @@ class PriceEntry(Entry):
     request: Usd = Field(default=Decimal(0), description="USD for each call, whatever its tokens.")
 
 
+class TimeoutsEntry(Entry):
+    """How long one attempt at a vendor may take, in seconds."""
+
+    connect: Seconds = Field(
+        default=limits.VENDOR_CONNECT_SECONDS_DEFAULT, description="To be connected."
+    )
+    first_byte: Seconds = Field(
+        default=limits.VENDOR_FIRST_BYTE_SECONDS_DEFAULT,
+        description="From then to the first byte of the answer's body; a model that thinks before "
+        "it answers whole is silent for that long.",
+    )
+    between_bytes: Seconds = Field(
+        default=limits.VENDOR_BETWEEN_BYTES_SECONDS_DEFAULT,
+        description="Between one piece of the answer and the next.",
+    )
+    total: Seconds = Field(
+        default=limits.EFFECT_SECONDS_MAX, description="From the start to the answer's last byte."
+    )
+
+
 class VendorEntry(Entry):
     """Where models live. A vendor's key is a secret: only its name is written here."""
 
     dialect: Dialect = Field(
-        description="The wire protocol. Servers compatible with OpenAI's are `openai`.",
+        description="The wire protocol: `openai` (and servers compatible with it), `azure`, "
+        "`anthropic`, `gemini` or `bedrock`.",
         examples=["openai"],
     )
     base_url: VendorUrl = Field(
-        description="Root of its API, version included for `openai`.",
+        description="Root of its API: with the version for `openai`, without for the others.",
         examples=["https://api.openai.com/v1"],
     )
     secret: Secret | None = Field(
         default=None,
         description="Name of the secret that holds the key; none for a server without one.",
+    )
+    auth: Auth | None = Field(
+        default=None,
+        description="How the key is shown: as `bearer` token, in the header `x-api-key`, `api-key` "
+        "or `x-goog-api-key`, or as a signature, `aws-sigv4`; else as the dialect's own SDK does.",
+    )
+    region: Region | None = Field(
+        default=None, description="The AWS region that requests are signed for."
+    )
+    timeouts: TimeoutsEntry = Field(
+        default_factory=TimeoutsEntry, description="How long one attempt may take."
+    )
+    retries: int = Field(
+        default=limits.VENDOR_RETRIES_DEFAULT,
+        ge=0,
+        le=limits.VENDOR_RETRIES_MAX,
+        description="How often a call that cost nothing is sent again.",
+    )
+    calls_max: int = Field(
+        default=limits.VENDOR_CALLS_DEFAULT,
+        ge=1,
+        le=limits.VENDOR_CALLS_MAX,
+        description="Calls at once, of one process; one agent alone gets three quarters of them.",
     )
     prices: dict[ModelId, PriceEntry] = Field(
         default_factory=dict,
@@ -178,6 +224,17 @@ class FleetEntry(Entry):
     )
 
 
+class FallbackEntry(Entry):
+    """The second vendor entry of a model, asked when the first cannot answer."""
+
+    vendor: Name = Field(
+        description="A vendor of `fleet.yaml` that takes the same requests.", examples=["second"]
+    )
+    model: ModelId | None = Field(
+        default=None, description="Its id of the model; else the same as at the first."
+    )
+
+
 class ModelEntry(Entry):
     """A model an agent may use, pinned to one version."""
 
@@ -188,6 +245,10 @@ class ModelEntry(Entry):
     )
     parameters: JsonObject = Field(
         default_factory=dict, description="Sent with each call, such as `temperature`."
+    )
+    fallback: FallbackEntry | None = Field(
+        default=None,
+        description="What is asked when this vendor cannot answer; nothing without it.",
     )
 
 

@@ -62,7 +62,9 @@ class ActionsGateway:
             status, body = 413, _error(TOO_LARGE)
         except QuarterdeckError as error:
             failure = of_error(error)
-            status, body = failure.status, _error(failure, hint=error.hint, message=error.message)
+            status, body = failure.status, _error(failure)  # its own words name no place
+            if status < 500:
+                body = _error(failure, hint=error.hint, message=error.message)
         await send(
             {
                 "type": "http.response.start",
@@ -74,10 +76,10 @@ class ActionsGateway:
 
     async def _admit(self, scope: Scope, body: bytes) -> tuple[int, dict[str, Any]]:
         asked = _parsed(body, AdmitBody)
-        arguments = rfc8785.dumps(asked.arguments)
+        arguments = _canonical(asked.arguments)
         admission = await self.checkpoint.admit(
             Proposal(
-                credential=headers.credential_of(scope["headers"]),
+                credential=headers.credential_of(scope),
                 kind="tool",
                 target=asked.tool,
                 arguments=arguments,
@@ -103,8 +105,8 @@ class ActionsGateway:
         told = _parsed(body, ReceiptBody)
         if told.status not in ("done", "failed"):
             raise Invalid(f"`{told.status}` is not a status", hint="use `done` or `failed`")
-        identity = await self.checkpoint.identify(headers.credential_of(scope["headers"]))
-        action = scope["path"].split("/")[3]
+        identity = await self.checkpoint.identify(headers.credential_of(scope))
+        action = scope["path_params"]["action"]
         row = await self.checkpoint.db.read(lambda tx: actions.find(tx, action))
         if row is None or row["run"] != identity.run or row["mark"] != "cooperative":
             raise NotFound(f"no action `{action}` of this run that awaits a receipt")
@@ -131,6 +133,14 @@ def _parsed(body: bytes, kind: Any) -> Any:
         raise Invalid(str(error), hint=f"send {', '.join(kind.__struct_fields__)}") from error
     except msgspec.DecodeError as error:
         raise Invalid(f"the body is not JSON: {error}", hint="send a JSON object") from error
+
+
+def _canonical(arguments: dict[str, Any]) -> bytes:
+    try:
+        return rfc8785.dumps(arguments)
+    except rfc8785.CanonicalizationError as error:
+        hint = "send numbers within ±2^53, others as text; UTF-8 without lone surrogates"
+        raise Invalid(f"the arguments cannot be signed for: {error}", hint=hint) from error
 
 
 def _json(body: bytes) -> Any:

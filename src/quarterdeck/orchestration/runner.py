@@ -13,17 +13,17 @@ import rfc8785
 
 from quarterdeck.checkpoint.bindings import Binding
 from quarterdeck.checkpoint.checkpoint import Checkpoint
-from quarterdeck.domain.actions import Content, Done, InDoubt, Outcome, Proposal
+from quarterdeck.domain.actions import Address, Content, Done, InDoubt, Outcome, Proposal
 from quarterdeck.domain.dialects import (
-    WIRES,
+    SPOKEN,
     AssistantTurn,
     ToolCall,
     ToolDefinition,
     ToolTurn,
     Turn,
     UserTurn,
-    Wire,
 )
+from quarterdeck.domain.dialects.wire import SpokenWire
 from quarterdeck.domain.fleets import Model
 from quarterdeck.domain.runs import RunOutcome
 from quarterdeck.fleet.builtin import ESCALATE
@@ -64,7 +64,7 @@ class Runner:
         model = next((m for m in binding.agent.models if m.role == MAIN), None)
         if model is None:
             return RunOutcome(state="failed", because="the agent has no main model")
-        wire = WIRES[binding.fleet.vendors[model.vendor].dialect]
+        wire = SPOKEN[binding.fleet.vendors[model.vendor].dialect]
         turns: list[Turn] = [UserTurn(text=orjson.dumps(dict(given)).decode())]
         said: dict[str, Any] = {"calls": []}
         for _ in range(binding.agent.turns_max):
@@ -85,7 +85,7 @@ class Runner:
         )
 
     async def _ask(
-        self, started: Started, wire: Wire, model: Model, turns: list[Turn]
+        self, started: Started, wire: SpokenWire, model: Model, turns: list[Turn]
     ) -> bytes | _Ended:
         binding = started.binding
         body = wire.compose(
@@ -96,11 +96,13 @@ class Runner:
             parameters=model.parameters,
         )
         dialect = binding.fleet.vendors[model.vendor].dialect
-        request = wire.peek(body, binding.allowed(dialect))
+        at = Address(wire=wire.name, model=model.model)
+        request = wire.peek(body, binding.allowed(dialect, model.model), at)
         proposal = Proposal(
             credential=started.credential,
             kind="model",
             dialect=dialect,
+            address=at,
             target=model.model,
             arguments=request.forward,
             content=request.content,

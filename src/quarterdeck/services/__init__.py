@@ -6,12 +6,19 @@ from quarterdeck.services.actions import Actions
 from quarterdeck.services.agents import Agents
 from quarterdeck.services.backups import Backups
 from quarterdeck.services.changes import Changes
+from quarterdeck.services.conversations import Conversations
 from quarterdeck.services.costs import Costs
 from quarterdeck.services.health import Health
 from quarterdeck.services.keys import Keys
 from quarterdeck.services.ledger import LedgerReadings
+from quarterdeck.services.overview import Overview
+from quarterdeck.services.replies import Replies
 from quarterdeck.services.runs import Runs
+from quarterdeck.services.search import Search
 from quarterdeck.services.secrets import Secrets
+from quarterdeck.services.sessions import EndedSessions
+from quarterdeck.services.timeline import Timeline
+from quarterdeck.services.views import Views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +29,16 @@ class Services:
     agents: Agents
     backups: Backups
     changes: Changes
+    conversations: Conversations
     costs: Costs
     health: Health
     keys: Keys
     ledger: LedgerReadings
+    overview: Overview
+    replies: Replies
     runs: Runs
+    search: Search
     secrets: Secrets
+    sessions: EndedSessions
+    timeline: Timeline
+    views: Views

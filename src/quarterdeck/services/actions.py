@@ -1,14 +1,15 @@
 """Actions: list those of a run, show one with what it asked and what came back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
+from quarterdeck.domain.actions import ActionFilters
 from quarterdeck.domain.errors import NotFound
-from quarterdeck.domain.limits import PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX
+from quarterdeck.domain.limits import EARLIER_PARTS_MAX, page_rows
 from quarterdeck.domain.people import Caller, authorise
-from quarterdeck.store import actions, payloads
+from quarterdeck.store import actions, conversations, payloads
 from quarterdeck.store.database import Database, Reading, Row
 
 
@@ -23,32 +24,67 @@ class Actions:
     ) -> list[dict[str, Any]]:
         """A run's actions in order; `after` is the id the page before ended with."""
         authorise(caller, "read")
-        count = max(1, min(rows or PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX))
+        count = page_rows(rows)
         found = await self.db.read(lambda tx: actions.list_of_run(tx, run, after, count))
+        return [listed(row) for row in found if caller.sees(row["team"])]
+
+    async def list_page(
+        self,
+        caller: Caller,
+        filters: ActionFilters,
+        *,
+        before: tuple[str, str] | None = None,
+        rows: int = 0,
+    ) -> list[dict[str, Any]]:
+        """Actions, of the newest run first; `before`: the run and id the page before ended with."""
+        authorise(caller, "read")
+        if caller.team is not None:
+            if filters.team not in ("", caller.team):
+                return []
+            filters = replace(filters, team=caller.team)
+        count = page_rows(rows)
+        found = await self.db.read(lambda tx: actions.list_page(tx, filters, before, count))
         return [listed(row) for row in found]
 
     async def list_in_doubt(self, caller: Caller, rows: int) -> list[dict[str, Any]]:
         """Actions nobody can say took place or not, oldest first."""
         authorise(caller, "read")
         found = await self.db.read(lambda tx: actions.list_in_doubt(tx, rows))
-        return [listed(row) for row in found]
+        return [listed(row) for row in found if caller.sees(row["team"])]
 
-    async def show(self, caller: Caller, action: str) -> dict[str, Any]:
-        """One action with its redacted request and answer."""
+    async def show(self, caller: Caller, action: str, *, whole: bool = True) -> dict[str, Any]:
+        """One action with its redacted request and answer.
+
+        A conversation may have been sent thousands of times, each time longer: unless `whole`, only
+        its last parts are read, and `earlier` counts the others.
+        """
         authorise(caller, "read")
-        return await self.db.read(lambda tx: _shown(tx, action))
+        return await self.db.read(lambda tx: _shown(tx, caller, action, whole=whole))
 
 
-def _shown(tx: Reading, action: str) -> dict[str, Any]:
+def _shown(tx: Reading, caller: Caller, action: str, *, whole: bool) -> dict[str, Any]:
     row = actions.find(tx, action)
-    if row is None:
+    if row is None or not caller.sees(row["team"]):
         raise NotFound(f"no action `{action}`", hint="see `quarterdeck actions list RUN`")
     shown = listed(row)
-    parts, rest = payloads.get_sequence(tx, row["request"])
-    shown["request"] = {"parts": [_read(p) for p in parts], "rest": _read(rest)}
+    shown["request"] = _request(tx, row["request"], whole=whole)
     response = row["response"]
     shown["response"] = None if response is None else _read(payloads.get(tx, response))
     return shown
+
+
+def _request(tx: Reading, request: str, *, whole: bool) -> dict[str, Any]:
+    if whole:
+        parts, rest = payloads.get_sequence(tx, request)
+        return {"earlier": 0, "parts": [_read(p) for p in parts], "rest": _read(rest)}
+    link = conversations.find_link(tx, request)
+    start = max(0, link.total - EARLIER_PARTS_MAX)
+    found = conversations.hashes(tx, link, start, link.total)
+    return {
+        "earlier": link.total - len(found),
+        "parts": [_read(conversations.body(tx, part)) for part in found],
+        "rest": _read(b"" if link.rest is None else payloads.get(tx, link.rest)),
+    }
 
 
 def _read(body: bytes) -> Any:

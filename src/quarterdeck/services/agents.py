@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from quarterdeck.checkpoint.bindings import Binding, Bindings
-from quarterdeck.domain.fleets import Cap
+from quarterdeck.domain.errors import NotFound
+from quarterdeck.domain.fleets import Cap, Model
 from quarterdeck.domain.money import usd
 from quarterdeck.domain.people import Caller, authorise
 
@@ -30,13 +31,17 @@ class Agents:
         if fleet is None:
             return []
         return [
-            _listed(Binding(agent=fleet.agents[name], fleet=fleet)) for name in sorted(fleet.agents)
+            _listed(Binding(agent=agent, fleet=fleet))
+            for _, agent in sorted(fleet.agents.items())
+            if caller.sees(agent.team)
         ]
 
     async def show(self, caller: Caller, agent: str) -> dict[str, Any]:
         """One agent: its card, its models with prices, its tools with their effect classes."""
         authorise(caller, "read")
         binding = await self.bindings.agent_in_force(agent)
+        if not caller.sees(binding.agent.team):
+            raise NotFound(f"no agent `{agent}`", hint="see `quarterdeck agents list`")
         shown = _listed(binding)
         shown["card"] = card(binding)
         shown["prompt"] = binding.agent.prompt
@@ -62,9 +67,19 @@ def _listed(binding: Binding) -> dict[str, Any]:
         "autonomy": agent.autonomy,
         "critical": agent.critical,
         "revision": agent.revision,
-        "models": [{"role": m.role, "vendor": m.vendor, "model": m.model} for m in agent.models],
+        "models": [_model(model) for model in agent.models],
         "tools": list(agent.tools),
         "caps": [{"unit": c.unit, "per": c.period, "amount": c.amount} for c in agent.caps],
+    }
+
+
+def _model(model: Model) -> dict[str, Any]:
+    second = model.fallback
+    return {
+        "role": model.role,
+        "vendor": model.vendor,
+        "model": model.model,
+        "fallback": second and {"vendor": second.vendor, "model": second.model},
     }
 
 

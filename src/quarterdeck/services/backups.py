@@ -18,7 +18,7 @@ import msgspec
 
 from quarterdeck.domain.errors import Conflict, Corrupt, Invalid, Unavailable
 from quarterdeck.domain.ledger import NONCE_BYTES, Entry
-from quarterdeck.domain.people import Caller, authorise
+from quarterdeck.domain.people import Caller, authorise_whole
 from quarterdeck.keys import read_master
 from quarterdeck.settings import Settings
 from quarterdeck.sources import Clock, Dice, Ids, datetime_of
@@ -71,7 +71,7 @@ class Backups:
 
     async def backup(self, caller: Caller, path: Path) -> Manifest:
         """Copy the database to a new file with a manifest beside it; overwrites nothing."""
-        authorise(caller, "restore")
+        authorise_whole(caller, "restore")
         if self.settings.database_url is not None:
             command = f"pg_dump --format=custom --file={shlex.quote(str(path))}"
             raise Invalid(
@@ -79,9 +79,9 @@ class Backups:
                 hint=f'run: {command} "$QUARTERDECK_DATABASE_URL"',
             )
         beside = manifest_path(path)
-        if path.exists() or beside.exists():
-            taken = path if path.exists() else beside
-            raise Conflict(f"`{taken}` is there already", hint="name a file that is not")
+        for file in (path, beside):
+            if _is_there(file):
+                raise Conflict(f"`{file}` is there already", hint="name a file that is not")
         signer = await self._keyring().ledger_signer()
         await self.db.write(lambda tx: self._record(tx, caller, path))
         await ledger.seal_visible(self.db, signer)
@@ -89,7 +89,7 @@ class Backups:
 
     async def declare_restored(self, caller: Caller, *, ids: Ids) -> Restored:
         """After `pg_restore`, before any other process starts: begin a new incarnation."""
-        authorise(caller, "restore")
+        authorise_whole(caller, "restore")
         return await _start_anew(self.db, self._keyring(), caller, ids=ids, facts={})
 
     def _keyring(self) -> Keyring:
@@ -161,12 +161,13 @@ async def restore(
     Nothing is replaced before the copy is checked, opened with the master key, brought up to date
     and given its new incarnation. Where this dies before the end, the old database is in place.
     """
-    authorise(caller, "restore")
+    authorise_whole(caller, "restore")
     if settings.database_url is not None:
         raise Invalid(
             "a PostgreSQL database is restored with its own tools",
             hint=f"stop every process, then run: pg_restore --clean --if-exists"
-            f' --dbname="$QUARTERDECK_DATABASE_URL" {shlex.quote(str(path))}',
+            f' --dbname="$QUARTERDECK_DATABASE_URL" {shlex.quote(str(path))},'
+            " then: quarterdeck restore --declare",
         )
     manifest = await asyncio.to_thread(read_manifest, path)
     master = read_master(settings.master_key_file, dice)
@@ -195,6 +196,15 @@ async def restore(
         kept=kept,
         head=restored.head,
     )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise Invalid(
+            f"`{path}` cannot be a file: {error.strerror}", hint="name another"
+        ) from error
 
 
 def _prepare(path: Path, made: Path) -> None:

@@ -4,12 +4,14 @@ INVARIANT (I-14): what could not be looked at is `unknown`, never `ok`.
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from quarterdeck.checkpoint.bindings import Bindings
 from quarterdeck.checkpoint.spool import Spool
+from quarterdeck.domain.circuits import LineState
 from quarterdeck.domain.errors import QuarterdeckError
 from quarterdeck.domain.fleets import Fleet
 from quarterdeck.domain.limits import (
@@ -17,7 +19,7 @@ from quarterdeck.domain.limits import (
     DISK_FREE_BYTES_MIN,
     SEAL_SECONDS_MAX,
 )
-from quarterdeck.domain.people import Caller, authorise
+from quarterdeck.domain.people import Caller, authorise_whole
 from quarterdeck.keys import read_master
 from quarterdeck.settings import Settings
 from quarterdeck.sources import Clock, SystemDice
@@ -59,10 +61,11 @@ class Health:
     settings: Settings
     bindings: Bindings
     clock: Clock
+    lines: Callable[[], tuple[LineState, ...]] = tuple
 
     async def check(self, caller: Caller) -> tuple[Check, ...]:
         """Look at everything once. Names of secrets appear, their values never."""
-        authorise(caller, "read")
+        authorise_whole(caller, "read")
         looks: tuple[tuple[str, Callable[[], Awaitable[Answer]]], ...] = (
             ("database", self._database),
             ("disk", self._disk),
@@ -73,12 +76,17 @@ class Health:
             ("fleet", self._fleet),
             ("secrets", self._secrets),
             ("upstream accounts", self._accounts),
+            ("vendors", self._vendors),
             ("actions in doubt", self._in_doubt),
             ("spool", self._spool),
             ("ledger", self._ledger),
             ("ledger witness", self._witness),
         )
         return tuple([await _looked(name, look) for name, look in looks])
+
+    async def answer(self) -> None:
+        """Come back as soon as the database has answered. For anybody: it says nothing else."""
+        await health.check_alive(self.db)
 
     async def _database(self) -> Answer:
         try:
@@ -192,6 +200,23 @@ class Health:
             "give each agent a vendor entry with a secret of its own",
         )
 
+    async def _vendors(self) -> Answer:
+        """Circuits are kept by each process for itself: these are those of the one that answers."""
+        lines = self.lines()
+        shut = [line for line in lines if line.circuit != "closed"]
+        if shut:
+            words = ", ".join(f"`{w.vendor}` is {w.circuit.replace('_', ' ')}" for w in shut)
+            do = "calls go to its fallback or are answered 503; see its own status page and its key"
+            return "warn", f"vendors that have been failing: {words}", do
+        if not lines:
+            return "ok", "this process has not called a vendor yet", ""
+        calls = sum(line.calls for line in lines)
+        return "ok", f"{len(lines)} vendor entries answer, {calls} calls are under way", ""
+
+    def circuits(self) -> dict[str, int]:
+        """How many vendor entries are in which state. For anybody: it names none."""
+        return dict(Counter(line.circuit for line in self.lines()))
+
     async def _in_doubt(self) -> Answer:
         row = await self.db.read(health.count_in_doubt)
         if not row["count"]:
@@ -250,8 +275,10 @@ def _users(fleet: Fleet) -> dict[str, set[str]]:
     """Which agents use which secret of a vendor."""
     users: dict[str, set[str]] = {}
     for agent in fleet.agents.values():
-        for model in agent.models:
-            secret = fleet.vendors[model.vendor].secret
+        names = {m.vendor for m in agent.models}
+        names |= {m.fallback.vendor for m in agent.models if m.fallback is not None}
+        for name in names:
+            secret = fleet.vendors[name].secret
             if secret is not None:
                 users.setdefault(secret, set()).add(agent.name)
     return users

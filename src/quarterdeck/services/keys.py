@@ -6,8 +6,9 @@ from quarterdeck.checkpoint.bindings import Bindings
 from quarterdeck.domain.errors import Conflict, NotFound, Unidentified
 from quarterdeck.domain.ids import AgentName
 from quarterdeck.domain.ledger import NONCE_BYTES, Entry
-from quarterdeck.domain.people import Caller, authorise
+from quarterdeck.domain.people import Caller, authorise, authorise_whole
 from quarterdeck.keys import credential_hash
+from quarterdeck.services.replies import EVERY_TIME, Once
 from quarterdeck.sources import Clock, Dice, Ids
 from quarterdeck.store import agent_keys, ledger
 from quarterdeck.store.database import Database, Row, Transaction
@@ -36,24 +37,38 @@ class Keys:
     ids: Ids
     dice: Dice
 
-    async def issue(self, caller: Caller, agent: str, *, days: int | None = None) -> IssuedKey:
+    async def issue(
+        self, caller: Caller, agent: str, *, days: int | None = None, once: Once = EVERY_TIME
+    ) -> IssuedKey:
         """A new key for an agent, good for `days` or until revoked."""
         authorise(caller, "keys")
-        await self.bindings.agent_in_force(agent)
+        binding = await self.bindings.agent_in_force(agent)
+        if not caller.sees(binding.agent.team):
+            raise NotFound(f"no agent `{agent}`", hint="see `quarterdeck agents list`")
         made = self._make(agent, days)
-        await self.db.write(lambda tx: self._insert(tx, made, caller))
+        await self.db.write(once.writing(lambda tx: self._insert(tx, made, caller), made))
         return made
 
     async def list_all(self, caller: Caller, agent: str | None = None) -> list[Row]:
         """Keys without their secrets, newest first."""
         authorise(caller, "read")
-        return await self.db.read(lambda tx: agent_keys.list_all(tx, agent))
+        rows = await self.db.read(lambda tx: agent_keys.list_all(tx, agent))
+        if caller.team is None:
+            return rows
+        fleet = await self.bindings.in_force()
+        agents = {} if fleet is None else fleet.agents
+        return [r for r in rows if r["agent"] in agents and caller.sees(agents[r["agent"]].team)]
 
     async def rotate(
-        self, caller: Caller, key: str, *, overlap_seconds: int = OVERLAP_SECONDS_DEFAULT
+        self,
+        caller: Caller,
+        key: str,
+        *,
+        overlap_seconds: int = OVERLAP_SECONDS_DEFAULT,
+        once: Once = EVERY_TIME,
     ) -> IssuedKey:
         """A new key beside the old one, which lives on for the overlap."""
-        authorise(caller, "keys")
+        authorise_whole(caller, "keys")
         old = await self.db.read(lambda tx: agent_keys.find(tx, key))
         if old is None:
             raise NotFound(f"no key `{key}`", hint="see `quarterdeck keys list`")
@@ -69,12 +84,12 @@ class Keys:
             until = tx.now + overlap_seconds * 1_000_000
             agent_keys.expire(tx, key, at=until, rotated_to=made.id)
 
-        await self.db.write(replace)
+        await self.db.write(once.writing(replace, made))
         return made
 
-    async def revoke(self, caller: Caller, key: str) -> None:
+    async def revoke(self, caller: Caller, key: str, *, once: Once = EVERY_TIME) -> None:
         """End a key now; doing it again changes nothing."""
-        authorise(caller, "keys")
+        authorise_whole(caller, "keys")
 
         def end(tx: Transaction) -> None:
             if agent_keys.find(tx, key) is None:
@@ -83,7 +98,7 @@ class Keys:
                 entry = Entry(kind="key_revoked", subject=key, body={"key": key, "by": caller.id})
                 ledger.append(tx, entry, self.dice.bytes(NONCE_BYTES))
 
-        await self.db.write(end)
+        await self.db.write(once.writing(end))
 
     async def identify(self, secret: str) -> Caller:
         """The agent a key stands for."""

@@ -10,7 +10,7 @@ from quarterdeck.domain.errors import Corrupt, NotFound
 from quarterdeck.domain.ledger import Span, StoredLeaf, export_lines
 from quarterdeck.domain.limits import CLEARANCE_SECONDS_MAX
 from quarterdeck.domain.merkle import hash_leaf, inclusion_proof, nodes_from, verify_inclusion
-from quarterdeck.domain.people import Caller, authorise
+from quarterdeck.domain.people import Caller, authorise_whole
 from quarterdeck.services.verification import Verification, Verifying
 from quarterdeck.sources import Clock, Dice
 from quarterdeck.store import actions, leaves, ledger, runs
@@ -71,7 +71,7 @@ class LedgerReadings:
 
     async def public_key(self, caller: Caller) -> str:
         """The key that signs the heads, as `name+keyid+base64`: hand it out, and early."""
-        authorise(caller, "read")
+        authorise_whole(caller, "read")
         return str(ledger.key_of(await self.keyring.ledger_signer()))
 
     async def head(self, caller: Caller) -> HeadReading:
@@ -104,7 +104,7 @@ class LedgerReadings:
         Page by page in reader threads. It judges by this database's own key and code: the offline
         verifier, given an export and a head kept elsewhere, trusts neither.
         """
-        authorise(caller, "read")
+        authorise_whole(caller, "read")
         verifying = Verifying(key=ledger.key_of(await self.keyring.ledger_signer()))
         await self.db.read(verifying.begin)
         while await self.db.read(verifying.page):

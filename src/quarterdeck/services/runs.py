@@ -1,6 +1,6 @@
 """Runs: start, end, list, show."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -11,14 +11,16 @@ from quarterdeck.domain.errors import Conflict, Invalid, NotFound
 from quarterdeck.domain.ids import RunId, TeamName
 from quarterdeck.domain.labels import Labels
 from quarterdeck.domain.ledger import NONCE_BYTES, Entry
-from quarterdeck.domain.limits import PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX
+from quarterdeck.domain.limits import SEARCH_WORDS_MAX, page_rows
 from quarterdeck.domain.people import Caller, authorise
-from quarterdeck.domain.runs import RunOutcome
+from quarterdeck.domain.runs import RunFilters, RunOutcome
+from quarterdeck.domain.words import words_of
 from quarterdeck.guards.redact import redact
 from quarterdeck.keys import KEY_BYTES, credential_hash
-from quarterdeck.sources import Clock, Dice, Ids
-from quarterdeck.store import handoffs, ledger, payloads, runs
-from quarterdeck.store.database import Database, Row, Transaction
+from quarterdeck.services.replies import EVERY_TIME, Once
+from quarterdeck.sources import ID_CHARACTERS, Clock, Dice, Ids
+from quarterdeck.store import actions, handoffs, ledger, payloads, run_words, runs
+from quarterdeck.store.database import Database, Reading, Row, Transaction
 from quarterdeck.store.keys import Keyring
 
 PREFIX: Final = "qdr_"
@@ -47,20 +49,29 @@ class Runs:
     dice: Dice
 
     async def start(
-        self, caller: Caller, agent: str, given: dict[str, Any], *, kind: str
+        self,
+        caller: Caller,
+        agent: str,
+        given: dict[str, Any],
+        *,
+        kind: str,
+        once: Once = EVERY_TIME,
     ) -> StartedRun:
         """Start a run of an agent at its revision in force; `kind` is `runner` or `external`."""
         authorise(caller, "start", agent=agent)
         if kind not in ("runner", "external"):
             raise Invalid(f"`{kind}` is not a kind of run", hint="use `runner` or `external`")
         binding = await self.bindings.agent_in_force(agent)
+        if not caller.sees(binding.agent.team):
+            raise NotFound(f"no agent `{agent}`", hint="see `quarterdeck agents list`")
         run, credential = RunId(self.ids.new("run")), PREFIX + self.dice.token()
-        new = await self._new_run(caller, binding, run, credential, given, kind)
-        payload = await self._input(binding, given)
+        payload, kept = await self._input(binding, given)
+        new = await self._new_run(caller, binding, run, credential, payload, kept, kind)
 
         def insert(tx: Transaction) -> None:
             payloads.put(tx, [payload])
-            runs.insert(tx, new(payload.hash))
+            runs.insert(tx, new)
+            run_words.put(tx, run, words_of([new.correlation, kept]))
             body = {"run": run, "agent": agent, "by": caller.id, "revision": binding.agent.revision}
             ledger.append(
                 tx,
@@ -68,14 +79,15 @@ class Runs:
                 self.dice.bytes(NONCE_BYTES),
             )
 
-        await self.db.write(insert)
-        return StartedRun(
+        started = StartedRun(
             id=run,
             agent=agent,
             revision=binding.agent.revision,
             credential=credential,
             binding=binding,
         )
+        await self.db.write(once.writing(insert, started))
+        return started
 
     async def _new_run(
         self,
@@ -83,44 +95,49 @@ class Runs:
         binding: Binding,
         run: RunId,
         credential: str,
-        given: dict[str, Any],
+        payload: payloads.Payload,
+        kept: dict[str, Any],
         kind: str,
-    ) -> Any:
+    ) -> runs.NewRun:
         agent = binding.agent
         team_key = await self.keyring.team_key(agent.team)
         deadline = self.clock.micros() + agent.run_seconds_max * 1_000_000
         # A run an agent starts by itself is not clean: it begins with what agents say.
         labels: Labels = frozenset(("agent",)) if caller.agent is not None else labelling.NONE
 
-        def new(payload: str) -> runs.NewRun:
-            return runs.NewRun(
-                id=run,
-                agent=agent.name,
-                team=agent.team,
-                revision=agent.revision,
-                kind=kind,
-                started_by=caller.id,
-                correlation=str(given.get("correlation", run))[:128],
-                labels=labels,
-                credential_hash=credential_hash(credential),
-                deadline=deadline,
-                input=payload,
-                sealing_key=team_key.seal(run, self.dice.bytes(KEY_BYTES)),
-            )
+        return runs.NewRun(
+            id=run,
+            agent=agent.name,
+            team=agent.team,
+            revision=agent.revision,
+            kind=kind,
+            started_by=caller.id,
+            correlation=str(kept.get("correlation", run))[:128],
+            labels=labels,
+            credential_hash=credential_hash(credential),
+            deadline=deadline,
+            input=payload.hash,
+            sealing_key=team_key.seal(run, self.dice.bytes(KEY_BYTES)),
+        )
 
-        return new
-
-    async def _input(self, binding: Binding, given: dict[str, Any]) -> payloads.Payload:
+    async def _input(
+        self, binding: Binding, given: dict[str, Any]
+    ) -> tuple[payloads.Payload, dict[str, Any]]:
+        """What a run is given, redacted: as a payload, and to be read."""
         team = binding.agent.team
         redacted = redact(orjson.dumps(given), await self.keyring.pseudonyms(team))
-        return payloads.make(team, await self.keyring.payload_key(team), "input", redacted)
+        payload = payloads.make(team, await self.keyring.payload_key(team), "input", redacted)
+        return payload, orjson.loads(redacted.body)
 
-    async def end(self, caller: Caller, run: RunId, outcome: RunOutcome) -> None:
+    async def end(
+        self, caller: Caller, run: RunId, outcome: RunOutcome, *, once: Once = EVERY_TIME
+    ) -> None:
         """End a run: its credential dies with it. Ending it again is a conflict."""
-        row = await self._get(run)
+        authorise(caller, "start", agent=caller.agent)
+        row = await self._get(caller, run)
         authorise(caller, "start", agent=row["agent"])
         redacted = await self._redacted(row["team"], outcome)
-        await self.db.write(lambda tx: self._end(tx, run, redacted))
+        await self.db.write(once.writing(lambda tx: self._end(tx, run, redacted)))
 
     async def _redacted(self, team: TeamName, outcome: RunOutcome) -> RunOutcome:
         pseudonyms = await self.keyring.pseudonyms(team)
@@ -134,6 +151,7 @@ class Runs:
         if outcome.state == "escalated":
             handoffs.open_for_run(tx, run, outcome.because, outcome.result)
         runs.forget_sealing_key(tx, run)
+        run_words.put(tx, run, words_of(outcome.because))
         body = {"run": run, "state": outcome.state, "because": outcome.because}
         ledger.append(
             tx, Entry(kind="run_ended", subject=run, body=body), self.dice.bytes(NONCE_BYTES)
@@ -142,35 +160,63 @@ class Runs:
     async def show(self, caller: Caller, run: str) -> dict[str, Any]:
         """A run with its totals and its redacted input."""
         authorise(caller, "read")
-        row = await self._get(run)
+        row = await self._get(caller, run)
         totals = await self.db.read(lambda tx: runs.totals(tx, run))
         given = await self.db.read(lambda tx: payloads.get(tx, row["input"]))
         return {**_listed(row), **dict(totals), **_more(row), "input": orjson.loads(given)}
 
     async def list_page(
-        self, caller: Caller, filters: dict[str, str], *, before: str, rows: int
+        self,
+        caller: Caller,
+        filters: RunFilters,
+        *,
+        before: str = "",
+        rows: int = 0,
     ) -> list[dict[str, Any]]:
         """Runs, newest first; `before` is the id the page before ended with."""
         authorise(caller, "read")
-        count = max(1, min(rows or PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX))
-        found = await self.db.read(
-            lambda tx: [
-                {**_listed(row), **dict(runs.totals(tx, row["id"]))}
-                for row in runs.list_page(tx, filters, before or "~", count)
-            ]
-        )
-        return found
+        if caller.team is not None:
+            if filters.team not in ("", caller.team):
+                return []
+            filters = replace(filters, team=caller.team)
+        count = page_rows(rows)
 
-    async def _get(self, run: str) -> Row:
+        def read(tx: Reading) -> list[dict[str, Any]]:
+            resolved = _resolved(tx, filters)
+            if resolved is None:
+                return []
+            return [
+                {**_listed(row), **dict(runs.totals(tx, row["id"]))}
+                for row in runs.list_page(tx, resolved, before, count)
+            ]
+
+        return await self.db.read(read)
+
+    async def _get(self, caller: Caller, run: str) -> Row:
         row = await self.db.read(lambda tx: runs.find(tx, run))
-        if row is None:
+        if row is None or not caller.sees(row["team"]):
             raise NotFound(f"no run `{run}`", hint="see `quarterdeck runs list`")
         return row
 
 
+def _resolved(tx: Reading, filters: RunFilters) -> RunFilters | None:
+    """What a person typed as filters: an id, its beginning, or words. `None` fits no run."""
+    text = filters.text.strip()
+    if not text:
+        return filters
+    if text.startswith("run_"):
+        return replace(filters, prefix=text[:ID_CHARACTERS])
+    if text.startswith("act_"):
+        row = actions.find(tx, text)
+        return None if row is None else replace(filters, prefix=row["run"])
+    # The longest word is mostly the rarest, and the first is the one whose rows are walked.
+    words = sorted(words_of(text, SEARCH_WORDS_MAX), key=len, reverse=True)
+    return replace(filters, words=tuple(words)) if words else None
+
+
 _LISTED: Final = (
     "id", "agent", "team", "revision", "state", "kind", "started_by", "started_at", "ended_at",
-    "because",
+    "because", "correlation",
 )  # fmt: skip
 
 
@@ -181,7 +227,6 @@ def _listed(row: Row) -> dict[str, Any]:
 def _more(row: Row) -> dict[str, Any]:
     result = row["result"]
     return {
-        "correlation": row["correlation"],
         "labels": row["labels"].split(),
         "deadline": row["deadline"],
         "result": None if result is None else orjson.loads(result),

@@ -7,10 +7,20 @@ from typing import Any, Final
 import orjson
 
 from quarterdeck.domain import labels as labelling
-from quarterdeck.domain.actions import Action, Admission, Cleared, Receipt, Refused, Suggested
+from quarterdeck.domain.actions import (
+    Action,
+    ActionFilters,
+    Admission,
+    Cleared,
+    Receipt,
+    Refused,
+    Suggested,
+)
 from quarterdeck.domain.budgets import Hold, Reservation
 from quarterdeck.domain.ids import ActionId, RunId
+from quarterdeck.domain.limits import RUN_SECONDS_MAX
 from quarterdeck.domain.verdicts import Verdict
+from quarterdeck.sources import earliest_id, latest_id
 from quarterdeck.store.database import Need, Reading, Row, Transaction
 
 _INSERT: Final = """
@@ -46,6 +56,15 @@ _TALLIED: Final = (
     *("cost_nanousd", "input", "cache_read", "cache_write", "output", "reasoning"),
 )
 _NO_COUNTS: Final = (0,) * (len(_TALLIED) - 5)
+# Written as in the predicates of the partial indexes, so that either database sees that they serve.
+_IN_STATE: Final = {
+    "begun": "a.state = 'begun'",
+    "done": "a.state = 'done'",
+    **{
+        state: f"a.state = '{state}' and a.state <> 'done' and a.state <> 'begun'"
+        for state in ("failed", "not_attempted", "refused", "held", "suggested", "in_doubt")
+    },
+}
 
 # What the leaf of an admission, and of a settlement, commits to: columns of the action's row.
 ADMITTED: Final = (
@@ -211,6 +230,47 @@ def list_of_run(tx: Reading, run: str, after: str, rows: int) -> list[Row]:
     )
 
 
+def list_page(
+    tx: Reading, filters: ActionFilters, before: tuple[str, str] | None, rows: int
+) -> list[Row]:
+    """Actions that fit: of the newest run first, its newest first; after the (run, id) `before`.
+
+    In this order every filter is served by an index that is there anyway: those of an agent and of
+    a team by that of the runs, thirty times smaller.
+    """
+    source = "actions a"
+    found: list[str] = []
+    params: dict[str, Any] = {"rows": rows}
+    if (filters.agent or filters.team) and not filters.run:
+        source = "runs r cross join actions a"
+        found.append("a.run = r.id")
+    owner = "a" if source == "actions a" else "r"
+    run = "a.run" if owner == "a" else "r.id"
+    for column, operator, value in (
+        (run, "=", filters.run),
+        (f"{owner}.agent", "=", filters.agent),
+        (f"{owner}.team", "=", filters.team),
+        ("a.kind", "=", filters.kind),
+        (run, "<=", before and before[0]),
+        (run, ">=", filters.since and earliest_id(filters.since - RUN_SECONDS_MAX * 1_000_000)),
+        ("a.proposed_at", ">=", filters.since),
+        (run, "<=", filters.until and latest_id(filters.until)),
+        ("a.proposed_at", "<", filters.until),
+    ):
+        if value:
+            found.append(f"{column} {operator} :p{len(params)}")
+            params[f"p{len(params)}"] = value
+    if before:
+        found.append(f"({run} < :run or a.id < :id)")
+        params |= {"run": before[0], "id": before[1]}
+    if filters.state:
+        found.append(_IN_STATE[filters.state])
+    where = f" where {' and '.join(found)}" if found else ""
+    order = f"{run} desc, a.id desc"
+    sql = f"select a.* from {source}{where} order by {order} limit :rows"  # noqa: S608  fixed names
+    return list(tx.rows(sql, params))
+
+
 def list_orphaned(tx: Reading, *, me: str, now: int, silent_since: int, rows: int) -> list[Row]:
     """Begun actions nobody will settle: their process is gone, or their own receipt never came.
 
@@ -222,7 +282,8 @@ def list_orphaned(tx: Reading, *, me: str, now: int, silent_since: int, rows: in
             " where a.state = 'begun'"
             " and ((coalesce(p.lease_until, 0) <= :now and a.process <> :me)"
             " or (a.mark = 'cooperative' and a.proposed_at <= :silent_since))"
-            " order by a.id limit :rows",
+            # In the order of the partial index: by id alone, SQLite would walk every action.
+            " order by a.process, a.id limit :rows",
             {"me": me, "now": now, "silent_since": silent_since, "rows": rows},
         )
     )

@@ -62,6 +62,14 @@ def find_files(tx: Reading, version: str) -> dict[str, bytes] | None:
     return msgspec.msgpack.decode(body, type=dict[str, bytes])
 
 
+def find_applied(tx: Reading, version: str) -> Row | None:
+    """When a folder was applied, and by whom."""
+    return tx.row(
+        "select version, applied_at, applied_by from fleets where version = :version",
+        {"version": version},
+    )
+
+
 def find_version_of(tx: Reading, revision: str) -> str | None:
     """The fleet version a revision was first applied in."""
     row = tx.row("select fleet_version from revisions where hash = :hash", {"hash": revision})

@@ -1,14 +1,29 @@
 """Readings for `doctor`: what only the database itself can say."""
 
+import asyncio
 from typing import Final
 
-from quarterdeck.store.database import Reading, Row
+from quarterdeck.domain.errors import QuarterdeckError, Unavailable
+from quarterdeck.store import standing
+from quarterdeck.store.database import Database, Reading, Row
+
+ANSWER_SECONDS_MAX: Final = 5
 
 _SCHEMA: Final = {
     "sqlite": "select user_version as number from pragma_user_version",
     "postgresql": "select max(number) as number from schema_version",
 }
 _TIME: Final = "select cast(extract(epoch from clock_timestamp()) * 1000000 as bigint) as at"
+
+
+async def check_alive(db: Database) -> None:
+    """Raise Unavailable unless the database answers in time. Anybody may ask: it names no place."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            await db.read(standing.get)
+    except (QuarterdeckError, TimeoutError) as error:
+        hint = "its operators can run: quarterdeck doctor"
+        raise Unavailable("the database does not answer", hint=hint) from error
 
 
 def schema(tx: Reading, dialect: str) -> int:
@@ -26,7 +41,8 @@ def find_time(tx: Reading, dialect: str) -> int | None:
 def count_in_doubt(tx: Reading) -> Row:
     """How many actions are in doubt, and the oldest of them."""
     row = tx.row(
-        "select count(*) as count, min(id) as oldest from actions where state = 'in_doubt'"
+        "select count(*) as count, min(id) as oldest from actions"
+        " where state = 'in_doubt' and state <> 'done' and state <> 'begun'"
     )
     assert row is not None, "counting always answers"
     return row

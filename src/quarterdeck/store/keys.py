@@ -67,6 +67,10 @@ class Keyring:
         """The key that signs ledger heads."""
         return Signer.from_seed(await self._key("ledger"))
 
+    async def replies_key(self) -> bytes:
+        """The key behind what is kept of idempotency keys and their answers."""
+        return await self._key("replies")
+
     async def cookie_key(self) -> bytes:
         """The key that signs console sessions."""
         return await self._key("cookies")

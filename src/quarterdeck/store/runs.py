@@ -1,6 +1,5 @@
 """Rows of runs."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,7 +9,8 @@ from quarterdeck.domain import labels as labelling
 from quarterdeck.domain.ids import AgentName, RevisionHash, RunId, TeamName
 from quarterdeck.domain.labels import Labels
 from quarterdeck.domain.limits import RUN_CREDENTIAL_SECONDS
-from quarterdeck.domain.runs import RunIdentity, RunOutcome
+from quarterdeck.domain.runs import RunFilters, RunIdentity, RunOutcome
+from quarterdeck.sources import ID_CHARACTERS, earliest_id, latest_id
 from quarterdeck.store.database import NEVER_QUEUED, Need, Reading, Row, Transaction
 
 _INSERT: Final = """
@@ -29,6 +29,22 @@ select r.state, r.labels, r.credential_until, r.deadline, r.incarnation,
   s.epoch, s.incarnation as incarnation_now
 from runs r, standing s where r.id = :run and s.id = 1
 """
+_PAGE: Final = (
+    "r.id, r.agent, r.team, r.revision, r.state, r.kind, r.started_by, r.started_at, r.ended_at,"
+    " r.because, r.correlation"
+)
+_WORD: Final = "exists (select 1 from run_words where word = :w{} and run = r.id)"
+# Of most runs there are few actions, and those in doubt are few altogether.
+_HAVING: Final = {
+    **{
+        state: f"exists (select 1 from actions a where a.run = r.id and a.state = '{state}')"  # noqa: S608  a fixed word
+        for state in ("failed", "refused", "held", "suggested", "not_attempted")
+    },
+    "in_doubt": (
+        "r.id in (select run from actions"
+        " where state = 'in_doubt' and state <> 'done' and state <> 'begun')"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,14 +160,52 @@ def find(tx: Reading, run: str) -> Row | None:
     return tx.row("select * from runs where id = :run", {"run": run})
 
 
-def list_page(tx: Reading, filters: Mapping[str, Any], before: str, rows: int) -> list[Row]:
-    """Runs, newest first, older than `before` (a run id, or `~` for the newest)."""
-    where = "".join(f" and {name} = :{name}" for name in ("agent", "state") if filters.get(name))
-    sql = (
-        "select id, agent, team, revision, state, kind, started_by, started_at, ended_at, because"  # noqa: S608  two fixed names
-        f" from runs where id < :before{where} order by id desc limit :rows"
-    )
-    return list(tx.rows(sql, {**filters, "before": before, "rows": rows}))
+def list_page(tx: Reading, filters: RunFilters, before: str, rows: int) -> list[Row]:
+    """Runs that fit, newest first; older than the run `before`, if one is named."""
+    conditions, params = _conditions(filters, before)
+    first, *others = filters.words or ("",)
+    source = "runs r"
+    if first:
+        # The rows of one word are in the order of runs: the page is read from there.
+        source = "run_words w cross join runs r"
+        conditions += ["w.word = :w", "r.id = w.run"]
+        params["w"] = first
+        if before:
+            conditions.append("w.run < :before")
+    for number, word in enumerate(others):
+        conditions.append(_WORD.format(number))
+        params[f"w{number}"] = word
+    where = f" where {' and '.join(conditions)}" if conditions else ""
+    order = "w.run" if first else "r.id"
+    sql = f"select {_PAGE} from {source}{where} order by {order} desc limit :rows"  # noqa: S608  fixed names
+    return list(tx.rows(sql, {**params, "rows": rows}))
+
+
+def _conditions(filters: RunFilters, before: str) -> tuple[list[str], dict[str, Any]]:
+    """Every filter as a condition on `r`, with its parameters. Only fixed names become SQL."""
+    found: list[str] = []
+    params: dict[str, Any] = {"before": before} if before else {}
+    if before:
+        found.append("r.id < :before")
+    for name in ("agent", "team", "state", "kind", "correlation"):
+        if wanted := getattr(filters, name):
+            found.append(f"r.{name} = :{name}")
+            params[name] = wanted
+    for column, operator, value in (
+        # Ids are in the order of time: the first of each pair is the one an index serves.
+        ("id", ">=", filters.since and earliest_id(filters.since)),
+        ("started_at", ">=", filters.since),
+        ("id", "<=", filters.until and latest_id(filters.until)),
+        ("started_at", "<", filters.until),
+        ("id", ">=", filters.prefix),
+        ("id", "<=", filters.prefix and filters.prefix.ljust(ID_CHARACTERS, "z")),
+    ):
+        if value:
+            params[f"p{len(params)}"] = value
+            found.append(f"r.{column} {operator} :p{len(params) - 1}")
+    if filters.having:
+        found.append(_HAVING[filters.having])
+    return found, params
 
 
 def totals(tx: Reading, run: str) -> Row:

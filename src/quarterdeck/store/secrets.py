@@ -4,12 +4,13 @@ from quarterdeck.keys import SealingKey
 from quarterdeck.store.database import Reading, Row, Transaction
 
 
-def put(tx: Transaction, master: SealingKey, name: str, value: str) -> None:
+def put(tx: Transaction, master: SealingKey, name: str, value: str, *, by: str = "") -> None:
     """Set or replace a secret."""
     tx.execute(
-        "insert into secrets (name, sealed, set_at) values (:name, :sealed, :now)"
-        " on conflict (name) do update set sealed = excluded.sealed, set_at = excluded.set_at",
-        {"name": name, "sealed": master.seal(name, value.encode()), "now": tx.now},
+        "insert into secrets (name, sealed, set_at, set_by) values (:name, :sealed, :now, :by)"
+        " on conflict (name) do update set sealed = excluded.sealed, set_at = excluded.set_at,"
+        " set_by = excluded.set_by",
+        {"name": name, "sealed": master.seal(name, value.encode()), "now": tx.now, "by": by},
     )
 
 
@@ -19,6 +20,11 @@ def find(tx: Reading, master: SealingKey, name: str) -> str | None:
     return None if row is None else master.open(name, bytes(row["sealed"])).decode()
 
 
+def find_set(tx: Reading, name: str) -> Row | None:
+    """When a secret was set last, and by whom."""
+    return tx.row("select set_at, set_by from secrets where name = :name", {"name": name})
+
+
 def remove(tx: Transaction, name: str) -> bool:
     """Forget a secret."""
     return tx.execute("delete from secrets where name = :name", {"name": name}) == 1
@@ -26,4 +32,4 @@ def remove(tx: Transaction, name: str) -> bool:
 
 def list_names(tx: Reading) -> list[Row]:
     """Names and when they were set; never a value."""
-    return list(tx.rows("select name, set_at from secrets order by name"))
+    return list(tx.rows("select name, set_at, set_by from secrets order by name"))

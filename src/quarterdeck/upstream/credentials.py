@@ -25,10 +25,12 @@ class Credentials:
     environment: Mapping[str, str] = field(repr=False)
     _kept: dict[str, tuple[float, str]] = field(default_factory=dict, repr=False)
 
-    async def of(self, cleared: Cleared) -> str | None:
-        """The key of the vendor this action was cleared for; `None` if the vendor needs none."""
-        assert isinstance(cleared.contract, Vendor)
-        name = cleared.contract.secret
+    async def of(self, cleared: Cleared, vendor: Vendor) -> str | None:
+        """The key of a vendor this action was cleared for; `None` if the vendor needs none."""
+        assert vendor is cleared.contract or (
+            cleared.fallback is not None and vendor is cleared.fallback.contract
+        ), "keys are for the vendors an action was cleared for"
+        name = vendor.secret
         if name is None:
             return None
         if name.lower() in self.environment:
@@ -40,7 +42,7 @@ class Credentials:
         value = await self.db.read(lambda tx: secrets.find(tx, self.master, name))
         if value is None:
             raise Unavailable(
-                f"the secret `{name}` of vendor `{cleared.contract.name}` is not set",
+                f"the secret `{name}` of vendor `{vendor.name}` is not set",
                 hint=f"run: quarterdeck secrets set {name}",
             )
         self._kept[name] = (now, value)

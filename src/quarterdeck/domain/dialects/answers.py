@@ -5,6 +5,7 @@ from typing import Any, Final, NoReturn, TypeAlias
 
 import msgspec
 
+from quarterdeck.domain.dialects.request import UNREADABLE
 from quarterdeck.domain.errors import Invalid
 
 Tokens: TypeAlias = int | None
@@ -25,6 +26,14 @@ _KINDS: Final[Mapping[int, str]] = {
 _ANY: Final = msgspec.json.Decoder()
 
 
+def parsed(raw: bytes | msgspec.Raw) -> Any:
+    """Any JSON, of which nothing depends but what is shown; None where it cannot be read."""
+    try:
+        return _ANY.decode(raw)
+    except UNREADABLE:
+        return None
+
+
 def error_kind(status: int) -> str:
     """What vendors call an error of this status."""
     return _KINDS.get(status, "api_error" if status >= 500 else "invalid_request_error")
@@ -37,11 +46,12 @@ def named(message: str, action: str | None) -> str:
 
 def error_text(raw: msgspec.Raw) -> str:
     """The error a stream reports, in the vendor's words."""
-    error: Any = _ANY.decode(raw)
+    error = parsed(raw)
     if not isinstance(error, dict):
         return str(error)
-    kind, message = error.get("type") or error.get("code"), error.get("message")
-    return ": ".join(str(part) for part in (kind, message) if part) or bytes(raw).decode()
+    kind = error.get("type") or error.get("status") or error.get("code")
+    message = error.get("message")
+    return ": ".join(str(part) for part in (kind, message) if part) or str(error)
 
 
 def at_least_zero(tokens: Tokens) -> int:

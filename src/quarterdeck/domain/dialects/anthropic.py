@@ -6,13 +6,12 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final
 
-from msgspec import Raw
+from msgspec import Raw, structs
 
-from quarterdeck.domain.actions import Content, Tokens
+from quarterdeck.domain.actions import Address, Content, Tokens
 from quarterdeck.domain.dialects.anthropic_answer import (
     compose,
     error_body,
-    is_usage_only,
     message_of,
     text_of,
     tool_calls,
@@ -22,6 +21,7 @@ from quarterdeck.domain.dialects.anthropic_stream import open_stream_reader
 from quarterdeck.domain.dialects.refusals import Inspection
 from quarterdeck.domain.dialects.request import (
     DOCUMENT_TOKENS_MAX,
+    IN_BODY,
     LIST,
     MESSAGE_TOKENS,
     NULL,
@@ -53,10 +53,10 @@ from quarterdeck.domain.limits import OUTPUT_TOKENS_DEFAULT
 __all__ = [
     "compose",
     "error_body",
-    "is_usage_only",
     "message_of",
     "open_stream_reader",
     "peek",
+    "peek_to_count",
     "text_of",
     "tool_calls",
     "usage_of_answer",
@@ -69,7 +69,8 @@ IMAGE_TOKENS_MAX: Final = 4_784
 VENDOR_TOOL_TOKENS: Final = 4096
 
 KNOWN: Final = words(
-    "betas billing_policy cache_control compaction container context_management diagnostics "
+    "anthropic_beta anthropic_version betas billing_policy cache_control compaction container "
+    "context_management diagnostics "
     "fallback_credit_token fallbacks inference_geo max_tokens mcp_servers messages metadata "
     "model output_config output_format service_tier speed stop_sequences stream system "
     "temperature thinking thread tool_choice tools top_k top_p user_profile_id workspace_id"
@@ -109,10 +110,10 @@ _HOSTED_BLOCKS: Final = MappingProxyType(
 )
 
 
-def peek(body: bytes, allow: frozenset[str]) -> ModelRequest:
+def peek(body: bytes, allow: frozenset[str], at: Address = IN_BODY) -> ModelRequest:
     """What a request asks for, and what in it is refused; raises Invalid for unusable bytes."""
     fields = members(body, "the request")
-    model, stream = model_of(fields), flag(fields, "stream")
+    model, stream = at.model or model_of(fields), at.streamed or flag(fields, "stream")
     parts, rich = messages_of(fields)
     check(body, fields, [parts[index] for index, _ in rich])
     seen = Inspection(allow)
@@ -145,15 +146,25 @@ def peek(body: bytes, allow: frozenset[str]) -> ModelRequest:
     )
 
 
+def peek_to_count(body: bytes, allow: frozenset[str], at: Address = IN_BODY) -> ModelRequest:
+    """The same of a request to count its tokens, which generates nothing and costs none."""
+    request = peek(body, allow, at)
+    return structs.replace(request, stream=False, tokens=Tokens(input_max=0, output_max=0))
+
+
 def _inspect_fields(fields: Members, seen: Inspection) -> None:
     for name in (name for name in fields if name in _ACTING):
         if bytes(fields[name]) not in _NOTHING:
             allowance, why = _ACTING[name]
             seen.refuse(allowance, name, why)
-    tools = items(fields.get("tools", b"null"), "`tools`")
-    if tools:
+    seen.inspect_tools(fields.get("tools"), _inspect_tools)
+
+
+def _inspect_tools(tools: bytes, seen: Inspection) -> None:
+    offered = items(tools, "`tools`")
+    if offered:
         seen.tokens += TOOL_USE_TOKENS
-    for index, raw in enumerate(tools):
+    for index, raw in enumerate(offered):
         where = f"tools[{index}]"
         kind = members(raw, where).get("type")
         if not is_null(kind):

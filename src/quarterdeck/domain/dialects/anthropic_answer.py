@@ -119,11 +119,6 @@ def error_body(*, status: int, code: str, message: str, action: str | None) -> b
     return orjson.dumps(body)
 
 
-def is_usage_only(event: bytes) -> bool:
-    """Whether an event only reports usage: never here, where it comes with the reason to stop."""
-    return False
-
-
 def tool_calls(answer: bytes) -> list[ToolCall]:
     """The tool calls a whole answer asks for, in order."""
     return [

@@ -9,10 +9,17 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from quarterdeck.domain.dialects.answers import error_text
+from quarterdeck.domain.dialects.answers import error_text, parsed
 from quarterdeck.domain.dialects.anthropic_answer import ReportedUsage
 from quarterdeck.domain.dialects.request import UNREADABLE, is_null
-from quarterdeck.domain.dialects.stream import LazyEvents, StreamReader, at_least, utf8_length
+from quarterdeck.domain.dialects.stream import (
+    Framing,
+    LazyEvents,
+    StreamReader,
+    at_least,
+    check_text,
+    utf8_length,
+)
 from quarterdeck.domain.money import Usage
 
 #: What each kind of delta adds to, by the field that carries it.
@@ -58,7 +65,6 @@ _EVENT: Final = msgspec.json.Decoder(_Event)
 _START: Final = msgspec.json.Decoder(_Start)
 _USAGE: Final = msgspec.json.Decoder(ReportedUsage)
 _BLOCK: Final = msgspec.json.Decoder(_StartedBlock)
-_ANY: Final = msgspec.json.Decoder()
 
 
 class _BlockSoFar:
@@ -73,7 +79,8 @@ class _BlockSoFar:
 
     def as_json(self) -> dict[str, Any]:
         """The block as an answer that was not streamed has it."""
-        block: dict[str, Any] = _ANY.decode(self.start) if not is_null(self.start) else {}
+        start = None if is_null(self.start) else parsed(self.start)
+        block: dict[str, Any] = start if isinstance(start, dict) else {}
         pieces = {name: "".join(texts) for name, texts in self.pieces.items()}
         if (arguments := pieces.pop("partial_json", "")) != "":
             block["input"] = _input(arguments)
@@ -89,22 +96,16 @@ class AnthropicStreamReader(LazyEvents):
 
     __slots__ = (
         "_blocks",
-        "_bytes",
         "_end",
-        "_error",
-        "_finished",
         "_message",
         "_start",
         "_stop",
         "_usage_end",
     )
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, framing: Framing | None = None) -> None:
+        super().__init__(framing)
         self._blocks: dict[int, _BlockSoFar] = {}
-        self._bytes = 0
-        self._error: str | None = None
-        self._finished = False
         self._message = Raw(b"")
         self._start = _Start()
         self._stop = _Delta()
@@ -127,49 +128,29 @@ class AnthropicStreamReader(LazyEvents):
         start = self._start.usage
         return at_least(start.buckets() if start else None, self._bytes)
 
-    @property
-    def model(self) -> str | None:
-        """The model that answers."""
-        self._catch_up()
-        return self._start.model
-
-    @property
-    def finished(self) -> bool:
-        """Whether the stream said that it is complete."""
-        self._catch_up()
-        return self._finished
-
-    @property
-    def error(self) -> str | None:
-        """The error the stream reported, in the vendor's words."""
-        self._catch_up()
-        return self._error
-
-    @property
-    def output_bytes(self) -> int:
-        """Bytes of generated text, tool calls and thinking so far."""
-        self._catch_up()
-        return self._bytes
-
     def answer(self) -> bytes:
         """The answer so far in the form of one that was not streamed, as JSON."""
         self._catch_up()
         whole: dict[str, Any] = {"type": "message", "role": "assistant"}
         if not is_null(self._message):
-            whole |= _ANY.decode(self._message)
+            message = parsed(self._message)
+            whole |= message if isinstance(message, dict) else {}
         whole["content"] = [self._blocks[index].as_json() for index in sorted(self._blocks)]
         whole["stop_reason"] = self._stop.stop_reason
         whole["stop_sequence"] = self._stop.stop_sequence
         if not is_null(self._usage_end):
-            whole["usage"] = (whole.get("usage") or {}) | _ANY.decode(self._usage_end)
+            begun, ended = whole.get("usage"), parsed(self._usage_end)
+            if isinstance(ended, dict):
+                whole["usage"] = (begun if isinstance(begun, dict) else {}) | ended
         return msgspec.json.encode(whole)
 
     def _take(self, data: bytes) -> None:
         try:
+            check_text(data)
             event = _EVENT.decode(data)
             self._take_event(event, keep=self._may_keep(len(data)))
         except UNREADABLE:
-            self._lose(len(data))
+            self._bytes += len(data)
 
     def _take_event(self, event: _Event, *, keep: bool) -> None:
         match event.type:
@@ -181,6 +162,7 @@ class AnthropicStreamReader(LazyEvents):
                     self._blocks[event.index] = _BlockSoFar(event.content_block)
             case "message_start":
                 self._start = _START.decode(event.message)
+                self._model = self._start.model
                 self._message = event.message
             case "message_delta":
                 self._stop = event.delta or self._stop
@@ -215,9 +197,6 @@ class AnthropicStreamReader(LazyEvents):
         for text in (block.text, block.thinking, block.data, block.name):
             self._bytes += utf8_length(text or "")
 
-    def _lose(self, count: int) -> None:
-        self._bytes += count
-
 
 def open_stream_reader() -> StreamReader:
     """A reader for one streamed answer."""
@@ -226,8 +205,5 @@ def open_stream_reader() -> StreamReader:
 
 def _input(arguments: str) -> Any:
     """A tool call's arguments; a string where the stream broke off inside them."""
-    try:
-        _ANY.decode(arguments.encode())
-    except UNREADABLE:
-        return arguments
-    return Raw(arguments.encode())
+    known = parsed(arguments.encode())
+    return arguments if known is None else Raw(arguments.encode())

@@ -9,7 +9,8 @@ from typing import Final
 
 from msgspec import Raw
 
-from quarterdeck.domain.actions import Content, Tokens
+from quarterdeck.domain.actions import Address, Content, Tokens
+from quarterdeck.domain.dialects.edits import edited, inserted, replaced
 from quarterdeck.domain.dialects.openai_answer import (
     compose,
     error_body,
@@ -22,6 +23,7 @@ from quarterdeck.domain.dialects.openai_stream import is_usage_only, open_stream
 from quarterdeck.domain.dialects.refusals import Inspection
 from quarterdeck.domain.dialects.request import (
     DOCUMENT_TOKENS_MAX,
+    IN_BODY,
     LIST,
     MESSAGE_TOKENS,
     NULL,
@@ -35,7 +37,6 @@ from quarterdeck.domain.dialects.request import (
     count,
     flag,
     has_text_only,
-    inserted,
     is_function,
     is_null,
     is_text_part,
@@ -45,7 +46,6 @@ from quarterdeck.domain.dialects.request import (
     messages_of,
     model_of,
     remaining,
-    replaced,
     shown,
     spans,
     words,
@@ -101,10 +101,10 @@ _NOTHING: Final = frozenset((b"null", b"false", b"[]", b"{}"))
 _NOTHING_BUT_DEFAULTS: Final = frozenset((b"null", b"false"))
 
 
-def peek(body: bytes, allow: frozenset[str]) -> ModelRequest:
+def peek(body: bytes, allow: frozenset[str], at: Address = IN_BODY) -> ModelRequest:
     """What a request asks for, and what in it is refused; raises Invalid for unusable bytes."""
     fields = members(body, "the request")
-    model, stream = model_of(fields), flag(fields, "stream")
+    model, stream = at.model or model_of(fields), at.streamed or flag(fields, "stream")
     parts, rich = messages_of(fields)
     check(body, fields, [parts[index] for index, _ in rich])
     seen = Inspection(allow)
@@ -118,7 +118,7 @@ def peek(body: bytes, allow: frozenset[str]) -> ModelRequest:
     framing = REQUEST_TOKENS + MESSAGE_TOKENS * len(parts)
     if "tools" in fields or "functions" in fields:
         framing += TOOL_USE_TOKENS
-    forward, edits = _edited(body, fields, _wanted(fields, output_max, stream=stream, allow=allow))
+    forward, edits = edited(body, fields, _wanted(fields, output_max, stream=stream, allow=allow))
     choices = count(fields, "n", least=1, most=CHOICES_MAX) or 1
     return ModelRequest(
         model=model,
@@ -157,24 +157,12 @@ def _wanted(
     if output_max is None:
         cap = "max_tokens" if "legacy-max-tokens" in allow else "max_completion_tokens"
         wanted[cap] = str(OUTPUT_TOKENS_DEFAULT).encode()
-    if stream and (options := _usage_options(fields)) is not None:
+    if stream and (options := usage_options(fields)) is not None:
         wanted["stream_options"] = options
     return wanted
 
 
-def _edited(
-    body: bytes, fields: Members, wanted: dict[str, bytes]
-) -> tuple[bytes, tuple[str, ...]]:
-    """The body as it will be sent, and the names of what was added or set."""
-    added = {name: value for name, value in wanted.items() if name not in fields}
-    for name, value in wanted.items():
-        if name in fields:  # there, but null or lacking what is needed: adding would repeat it
-            place = spans(body, members(body, "the request"), "the request")[name]
-            body = replaced(body, place, value)
-    return inserted(body, added) if added else body, tuple(wanted)
-
-
-def _usage_options(fields: Members) -> bytes | None:
+def usage_options(fields: Members) -> bytes | None:
     """The `stream_options` to send in place of the client's, or None where they ask for usage."""
     raw = fields.get("stream_options")
     if is_null(raw):
@@ -196,7 +184,15 @@ def _inspect_fields(fields: Members, seen: Inspection) -> None:
         if bytes(fields[name]) not in idle:
             allowance, why = _ACTING[name]
             seen.refuse(allowance, name, why)
-    for index, raw in enumerate(items(fields.get("tools", b"null"), "`tools`")):
+    seen.inspect_tools(fields.get("tools"), _inspect_tools)
+    for raw in items(fields.get("modalities", b"null"), "`modalities`"):
+        if (kind := text_in(raw)) != "text":
+            why = f"`{shown(kind or 'unreadable')}` answers cannot be judged as text"
+            seen.refuse("audio-output", "modalities", why)
+
+
+def _inspect_tools(tools: bytes, seen: Inspection) -> None:
+    for index, raw in enumerate(items(tools, "`tools`")):
         if is_function(raw):
             continue
         where = f"tools[{index}]"
@@ -204,10 +200,6 @@ def _inspect_fields(fields: Members, seen: Inspection) -> None:
         if kind not in ("function", "custom"):
             why = f"`{shown(kind or 'absent')}` is a tool the vendor would run by itself"
             seen.refuse("hosted-tools", f"{where}.type", why)
-    for raw in items(fields.get("modalities", b"null"), "`modalities`"):
-        if (kind := text_in(raw)) != "text":
-            why = f"`{shown(kind or 'unreadable')}` answers cannot be judged as text"
-            seen.refuse("audio-output", "modalities", why)
 
 
 def _inspect_message(message: Members, index: int, seen: Inspection) -> None:

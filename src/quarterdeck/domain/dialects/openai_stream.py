@@ -160,16 +160,12 @@ class _ChoiceSoFar:
 class OpenAIStreamReader(LazyEvents):
     """Follows one streamed chat completion."""
 
-    __slots__ = ("_bytes", "_choices", "_error", "_finished", "_first", "_model", "_usage")
+    __slots__ = ("_choices", "_first", "_usage")
 
     def __init__(self) -> None:
         super().__init__()
-        self._bytes = 0
         self._choices: dict[int, _ChoiceSoFar] = {}
-        self._error: str | None = None
-        self._finished = False
         self._first: _Chunk | None = None
-        self._model: str | None = None
         self._usage: ReportedUsage | None = None
 
     @property
@@ -185,30 +181,6 @@ class OpenAIStreamReader(LazyEvents):
         """What was reported up to now, with no less output than was seen; for estimates."""
         self._catch_up()
         return at_least(self._usage.buckets() if self._usage else None, self._bytes)
-
-    @property
-    def model(self) -> str | None:
-        """The model that answers."""
-        self._catch_up()
-        return self._model
-
-    @property
-    def finished(self) -> bool:
-        """Whether the stream said that it is complete."""
-        self._catch_up()
-        return self._finished
-
-    @property
-    def error(self) -> str | None:
-        """The error the stream reported, in the vendor's words."""
-        self._catch_up()
-        return self._error
-
-    @property
-    def output_bytes(self) -> int:
-        """Bytes of generated text, tool calls and thinking so far."""
-        self._catch_up()
-        return self._bytes
 
     def answer(self) -> bytes:
         """The answer so far in the form of one that was not streamed, as JSON."""
@@ -290,16 +262,13 @@ class OpenAIStreamReader(LazyEvents):
                 self._bytes += utf8_length(text or "")
 
     def _take_unreadable(self, data: bytes) -> None:
-        self._lose(len(data))
+        self._bytes += len(data)
         try:
             chunk = _LEAN.decode(data)
         except UNREADABLE:
             return
         self._model = self._model or chunk.model
         self._usage = chunk.usage or self._usage
-
-    def _lose(self, count: int) -> None:
-        self._bytes += count
 
 
 def open_stream_reader() -> StreamReader:

@@ -8,7 +8,7 @@ the vendor could act on another value than the one judged here: such bodies are 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import accumulate
 from typing import Final, NoReturn, TypeAlias
@@ -17,7 +17,7 @@ import msgspec
 import orjson
 from msgspec import Raw
 
-from quarterdeck.domain.actions import Content, Tokens
+from quarterdeck.domain.actions import Address, Content, Tokens
 from quarterdeck.domain.errors import Invalid
 from quarterdeck.domain.limits import JSON_DEPTH_MAX
 from quarterdeck.domain.verdicts import Verdict
@@ -73,6 +73,10 @@ _NEXT: Final = re.compile(rb"[ \t\r\n]*[,}]")
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _STEP: Final = tuple(1 if c in b"[{" else -1 for c in range(256))
 _ONCE: Final = "parsers disagree about it: send each name once, in lower case"
+
+
+#: Where a request's body says what it asks for, and its URL only who is asked.
+IN_BODY: Final = Address(wire="", model="")
 
 
 class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -319,6 +323,11 @@ def remaining(fields: Members, but: Iterable[str]) -> bytes:
     return b"{" + b",".join(kept) + b"}"
 
 
+def said_by_user(text: Raw) -> bytes:
+    """What a request says outside messages, in the form of one: so the record shows it."""
+    return b'{"role":"user","content":' + bytes(text) + b"}"
+
+
 def check(body: bytes, fields: Members, messages: Iterable[bytes]) -> None:
     """Raise Invalid unless the whole body is UTF-8 and nested no deeper than JSON_DEPTH_MAX.
 
@@ -343,18 +352,6 @@ def check(body: bytes, fields: Members, messages: Iterable[bytes]) -> None:
                 _check_depth(bytes(item), 2)
         else:
             _check_depth(bytes(raw), 1)
-
-
-def inserted(body: bytes, added: Mapping[str, bytes]) -> bytes:
-    """The body with members added right after its opening brace; every other byte unchanged."""
-    at = body.index(b"{") + 1
-    new = b"".join(b'"%b":%b,' % (name.encode(), value) for name, value in added.items())
-    return body[:at] + new + body[at:]
-
-
-def replaced(body: bytes, span: tuple[int, int], value: bytes) -> bytes:
-    """The body with one value replaced; every other byte unchanged."""
-    return body[: span[0]] + value + body[span[1] :]
 
 
 def refuse_json(error: Exception, where: str) -> NoReturn:

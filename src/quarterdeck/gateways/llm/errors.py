@@ -1,7 +1,10 @@
 """One table from our errors and outcomes to a vendor's status, code and words."""
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
+
+import structlog
 
 from quarterdeck.domain.actions import Held, InDoubt, Refused, Suggested
 from quarterdeck.domain.errors import QuarterdeckError
@@ -19,6 +22,10 @@ _STATUS: Final = {
 }
 
 
+_AWAY: Final = "something this gateway needs is away; its log says what (try again in a moment)"
+_log = structlog.get_logger("gateway")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """What a client is told instead of an answer."""
@@ -28,6 +35,7 @@ class Failure:
     message: str
     action: str | None = None
     retry: bool = True
+    retry_after: int | None = None
 
 
 TOO_LARGE: Final = Failure(
@@ -40,10 +48,32 @@ TOO_LARGE: Final = Failure(
 
 def of_error(error: QuarterdeckError, action: str | None = None) -> Failure:
     """An operating error as a client is told it."""
-    message = f"{error.message} ({error.hint})" if error.hint else error.message
     status = _STATUS[error.code]
+    message = f"{error.message} ({error.hint})" if error.hint else error.message
+    if status >= 500 and _names_a_place(error):
+        _log.warning("not_answered", action=action, code=error.code, error=message)
+        message = _AWAY
     return Failure(
         status=status, code=error.code, message=message, action=action, retry=status >= 500
+    )
+
+
+def _names_a_place(error: QuarterdeckError) -> bool:
+    """Whether an error was made of another's words: a driver's name hosts, ports and paths."""
+    said = error.message.lower()
+    return error.__cause__ is not None or "database" in said or "postgresql" in said
+
+
+def of_vendor(because: str, retry_after: float | None, action: str) -> Failure:
+    """A vendor that gave no answer; one that is not even called says when to come back."""
+    if retry_after is None:
+        return Failure(status=502, code="upstream_unreachable", message=because, action=action)
+    return Failure(
+        status=503,
+        code="upstream_unavailable",
+        message=because,
+        action=action,
+        retry_after=max(1, ceil(retry_after)),
     )
 
 

@@ -9,14 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import structlog
 
+from quarterdeck.checkpoint.bindings import Binding
 from quarterdeck.checkpoint.checkpoint import Checkpoint
-from quarterdeck.domain.actions import Cleared, Done, Proposal, Receipt
-from quarterdeck.domain.dialects import WIRES, ModelRequest, Wire
+from quarterdeck.domain.actions import Address, Cleared, Done, Proposal, Receipt
+from quarterdeck.domain.dialects import ModelRequest, Wire
+from quarterdeck.domain.dialects.request import IN_BODY
 from quarterdeck.domain.dialects.sse import Splitter
 from quarterdeck.domain.errors import Invalid, QuarterdeckError, Unavailable
-from quarterdeck.domain.fleets import Dialect
 from quarterdeck.gateways.llm import errors, headers
 from quarterdeck.gateways.llm.body import (
     HangUpWatch,
@@ -30,7 +32,7 @@ from quarterdeck.gateways.llm.body import (
 from quarterdeck.gateways.llm.errors import Failure
 from quarterdeck.gateways.llm.meter import End, Meter
 from quarterdeck.sources import Clock
-from quarterdeck.upstream.models.client import Answer, Broken, ModelClient, NotAttempted
+from quarterdeck.upstream.models.client import Answer, Broken, ModelClient, Unanswered
 
 _log = structlog.get_logger("gateway")
 _JSON: Final = (b"content-type", b"application/json")
@@ -38,18 +40,21 @@ _JSON: Final = (b"content-type", b"application/json")
 
 @dataclass(slots=True, kw_only=True)
 class ModelGateway:
-    """Serves model calls of one dialect."""
+    """Serves model calls of one wire."""
 
-    dialect: Dialect
+    wire: Wire
     checkpoint: Checkpoint
     client: ModelClient
     clock: Clock
     settle: Callable[[Cleared, Receipt], "asyncio.Task[None]"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        started = self.clock.monotonic()
-        wire = WIRES[self.dialect]
+        """Answer one request whose URL says nothing but its wire."""
+        await self.answer(scope, receive, send, IN_BODY)
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send, at: Address) -> None:
+        """Answer one request; `at` is what its URL says."""
+        started, wire = self.clock.monotonic(), self.wire
         try:
             body = await read_body(scope, receive)
         except HungUp:
@@ -57,7 +62,7 @@ class ModelGateway:
         except TooLarge:
             await fail(send, wire, errors.TOO_LARGE)
             return
-        call = _Call(self, wire, scope, send, started)
+        call = _Call(self, wire, scope, send, at, started)
         try:
             async with HangUpWatch(receive) as watch:
                 await call.answer(body, watch)
@@ -71,6 +76,7 @@ class _Call:
     wire: Wire
     scope: Scope
     send: Send
+    at: Address
     started: float
     waited: float = 0.0
 
@@ -88,13 +94,23 @@ class _Call:
         sent = self.scope["headers"]
         if headers.find(sent, b"content-encoding") not in (None, "", "identity"):
             raise Invalid("compressed request bodies are not read", hint="send it uncompressed")
-        identity = await self.gateway.checkpoint.identify(headers.credential_of(sent))
+        if self.wire.dialect == "bedrock":
+            headers.check_asked(self.scope)
+        credential = headers.credential_of(self.scope)
+        identity = await self.gateway.checkpoint.identify(credential)
         binding = await self.gateway.checkpoint.bindings.of(identity.revision)
-        request = self.wire.peek(body, binding.allowed(self.gateway.dialect))
+        request = self._peek(body, binding)
         proposal = Proposal(
-            credential=headers.credential_of(sent),
+            credential=credential,
             kind="model",
-            dialect=self.gateway.dialect,
+            dialect=self.wire.dialect,
+            address=msgspec.structs.replace(
+                self.at,
+                wire=self.wire.name,
+                model=request.model,
+                streamed=request.stream,
+                query=headers.query_of(self.scope, self.wire.dialect),
+            ),
             target=request.model,
             arguments=request.forward,
             content=request.content,
@@ -104,56 +120,64 @@ class _Call:
         )
         return request, await self.gateway.checkpoint.admit(proposal)
 
+    def _peek(self, body: bytes, binding: Binding) -> ModelRequest:
+        """What is asked for, under what the vendor of that very model may do."""
+        allow = binding.allowed(self.wire.dialect)
+        request = self.wire.peek(body, allow, self.at)
+        exact = binding.allowed(self.wire.dialect, request.model)
+        return request if exact == allow else self.wire.peek(body, exact, self.at)
+
     async def _forward(self, cleared: Cleared, request: ModelRequest, watch: HangUpWatch) -> None:
         """From here on the action is settled, whatever happens."""
         meter: Meter | None = None
         end = End(whole=False, because="the client hung up")
         receipt: Receipt | None = None
         answer: Answer | None = None
+        asked = self.gateway.clock.monotonic()
+        sent = headers.to_vendor(self.scope["headers"], compressible=not request.withhold_usage)
+        call = self.gateway.client.open(cleared, sent)
         try:
-            asked = self.gateway.clock.monotonic()
-            sent = headers.to_vendor(self.scope["headers"], compressible=not request.withhold_usage)
-            answer = await self.gateway.client.open(cleared, sent)
+            answer = await call.answered()
             self.waited = self.gateway.clock.monotonic() - asked
             meter = self._meter(answer, request)
             await self._pass_on(cleared, answer, request, meter)
             end = End(whole=True)
-        except NotAttempted as error:
-            receipt = _not_attempted(str(error))
-            await self._unreachable(cleared, str(error))
+        except Unanswered as error:
+            receipt = error.receipt
+            failure = errors.of_vendor(str(error), error.retry_after, cleared.action.id)
+            await fail(self.send, self.wire, failure)
         except Unavailable as error:
-            receipt = _not_attempted(error.message)
+            receipt = call.receipt(error.message)
             await fail(self.send, self.wire, errors.of_error(error, cleared.action.id))
         except Broken as error:
-            end = End(whole=False, because=str(error))
-            # Once bytes have passed, the answer is left unfinished: the client sees what it would
+            # Bytes have passed, so the answer is left unfinished: the client sees what it would
             # have seen without us, a connection that ends in the middle.
-            if meter is None:
-                await self._unreachable(cleared, str(error))
+            end = End(whole=False, because=str(error))
         finally:
             if answer is not None:
                 answer.release() if end.whole else answer.close()
+                meter = meter or self._meter(answer, request)
+                receipt = answer.accounted(meter.receipt(end, request.tokens))
             if receipt is None:
-                meter = meter or Meter(self.wire, status=0, encoding="", streamed=False)
-                receipt = meter.receipt(end, request.tokens)
+                receipt = call.receipt(end.because)
             # A task of its own: a hang-up cancels us, never the settlement.
             self.gateway.settle(cleared, receipt)
 
     def _meter(self, answer: Answer, request: ModelRequest) -> Meter:
         found = {name.lower(): value for name, value in answer.headers}
-        streamed = found.get("content-type", "").startswith("text/event-stream")
         return Meter(
             self.wire,
             status=answer.status,
-            encoding=found.get("content-encoding", "").lower(),
-            streamed=streamed,
+            encoding=found.get("content-encoding", ""),
+            content_type=found.get("content-type", ""),
+            streamed=request.stream,
         )
 
     async def _pass_on(
         self, cleared: Cleared, answer: Answer, request: ModelRequest, meter: Meter
     ) -> None:
         """Send every chunk as it comes, but for the usage event the client did not ask for."""
-        withheld = _Withheld(self.wire) if request.withhold_usage and answer.status < 400 else None
+        withheld = _Withheld(self.wire) if request.withhold_usage and meter.is_plain else None
         first = True
         async for chunk in answer.chunks():
             meter.see(chunk)
@@ -186,12 +210,6 @@ class _Call:
         ours = self.gateway.clock.monotonic() - self.started - self.waited
         return f"{ours * 1000:.3f}".encode()
 
-    async def _unreachable(self, cleared: Cleared, message: str) -> None:
-        failure = Failure(
-            status=502, code="upstream_unreachable", message=message, action=cleared.action.id
-        )
-        await fail(self.send, self.wire, failure)
-
     async def _repeat(self, done: Done) -> None:
         """Asked before under the same key: the same answer, and nothing is called again."""
         detail = done.receipt.detail
@@ -221,25 +239,23 @@ class _Withheld:
     """Whole events pass, the last one that only tells usage does not, an unfinished one waits."""
 
     def __init__(self, wire: Wire) -> None:
-        self._wire = wire
+        assert wire.is_usage_only is not None, "a wire that asks for usage can tell it apart"
+        self._is_usage_only = wire.is_usage_only
         self._splitter = Splitter()
 
     def passing(self, chunk: bytes) -> bytes:
         events = self._splitter.feed(chunk)
-        return b"".join(e for e in events if not self._wire.is_usage_only(e))
+        return b"".join(e for e in events if not self._is_usage_only(e))
 
     def rest(self) -> bytes:
         return self._splitter.rest
 
 
-def _not_attempted(because: str) -> Receipt:
-    return Receipt(status="not_attempted", result=b"", detail={"error": because[:500]})
-
-
 async def fail(send: Send, wire: Wire, failure: Failure) -> None:
     """A failure in the vendor's own envelope, so that SDKs raise what their users expect."""
+    status = wire.budget_status if failure.code == "budget_exceeded" else failure.status
     body = wire.error_body(
-        status=failure.status, code=failure.code, message=failure.message, action=failure.action
+        status=status, code=failure.code, message=failure.message, action=failure.action
     )
     extra = [(b"content-length", str(len(body)).encode())]
     if failure.action is not None:
@@ -247,7 +263,7 @@ async def fail(send: Send, wire: Wire, failure: Failure) -> None:
         extra.append((b"x-quarterdeck-overhead-ms", b"0"))
     if not failure.retry:
         extra.append((b"x-should-retry", b"false"))
-    await send(
-        {"type": "http.response.start", "status": failure.status, "headers": [_JSON, *extra]}
-    )
+    if failure.retry_after is not None:
+        extra.append((b"retry-after", str(failure.retry_after).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": [_JSON, *extra]})
     await send({"type": "http.response.body", "body": body})

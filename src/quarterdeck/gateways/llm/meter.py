@@ -1,6 +1,5 @@
 """Reads usage out of the bytes that pass, and keeps what the record needs. Changes none of them."""
 
-import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +7,10 @@ from msgspec.structs import replace
 
 from quarterdeck.checkpoint.estimate import estimated_usage
 from quarterdeck.domain.actions import Content, Receipt, Tokens
-from quarterdeck.domain.dialects import Wire
+from quarterdeck.domain.dialects import StreamReader, Wire
 from quarterdeck.domain.limits import ANSWER_BYTES_MAX
 from quarterdeck.domain.money import Usage
+from quarterdeck.gateways.llm.encodings import Plain, plain_of
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,34 +24,46 @@ class End:
 class Meter:
     """Sees every chunk of one answer; says at its end what is to be settled."""
 
-    def __init__(self, wire: Wire, *, status: int, encoding: str, streamed: bool) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        *,
+        status: int,
+        encoding: str = "",
+        content_type: str = "",
+        streamed: bool = False,
+    ) -> None:
         self._wire = wire
         self._status = status
-        self._reader = wire.open_stream_reader() if streamed else None
-        self._decoder = _decoder(encoding)
+        self._type = content_type.strip().lower()
+        self._streamed = streamed and status < 400
+        self._reader: StreamReader | None = None
+        self._begun = False
+        self._plain: Plain | None = plain_of(encoding)
         self._body = bytearray()
         self._bytes = 0
-        self._readable = encoding in ("", "identity", "gzip", "deflate")
+        #: Whether what passes is a good answer, not compressed: events can be told apart in it.
+        self.is_plain = status < 400 and self._plain is None
 
-    def see(self, chunk: bytes) -> bytes:
-        """A passing chunk; returns it as it reads when decompressed."""
+    def see(self, chunk: bytes) -> None:
+        """Take note of a passing chunk."""
         self._bytes += len(chunk)
-        plain = self._plain(chunk)
+        plain = chunk if self._plain is None else self._plain.more(chunk)
+        if not self._begun:
+            plain = self._begin(plain)
         if self._reader is not None:
             self._reader.feed(plain)
         elif len(self._body) < ANSWER_BYTES_MAX:
             self._body += plain[: ANSWER_BYTES_MAX - len(self._body)]
-        return plain
 
-    def _plain(self, chunk: bytes) -> bytes:
-        if self._decoder is None or not self._readable:
-            return chunk
-        try:
-            # Bounded: a few compressed bytes may become many. Only read here, never forwarded.
-            plain: bytes = self._decoder.decompress(chunk, ANSWER_BYTES_MAX)
-        except zlib.error:
-            self._readable = False
-            return b""
+    def _begin(self, plain: bytes) -> bytes:
+        """Find out from the first byte that is no white space whether the answer is a stream."""
+        start = bytes(self._body) + plain
+        if start and not start.isspace():
+            self._begun = True
+            self._body.clear()
+            self._reader = self._wire.reader_of(start, self._type, streamed=self._streamed)
+            return start
         return plain
 
     def receipt(self, end: End, tokens: Tokens) -> Receipt:
@@ -59,7 +71,9 @@ class Meter:
         usage, model, answer = self._read()
         failed = self._status >= 400 or not end.whole or self._error() is not None
         source: Any = "reported"
-        if usage is None:
+        if self._wire.free:
+            usage, source = None, "none"
+        elif usage is None:
             source = "estimated"
             # A vendor that answers an error has generated nothing and charges nothing.
             refused = self._status >= 400
@@ -92,17 +106,9 @@ class Meter:
             self._reader.close()
             return self._reader.usage, self._reader.model, self._reader.answer()
         body = bytes(self._body)
-        found = self._wire.usage_of_answer(body) if self._readable else None
+        found = self._wire.usage_of_answer(body) if body else None
         usage, model = found if found is not None else (None, None)
         return usage, model, body
 
     def _error(self) -> str | None:
         return None if self._reader is None else self._reader.error
-
-
-def _decoder(encoding: str) -> Any:
-    if encoding == "gzip":
-        return zlib.decompressobj(16 + zlib.MAX_WBITS)
-    if encoding == "deflate":
-        return zlib.decompressobj()
-    return None

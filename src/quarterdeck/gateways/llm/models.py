@@ -1,14 +1,15 @@
 """`GET models`: what the calling agent may use, in its vendor's shape. Nothing is called."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
 from quarterdeck.checkpoint.checkpoint import Checkpoint
 from quarterdeck.checkpoint.stages import check_run
-from quarterdeck.domain.dialects import WIRES
+from quarterdeck.domain.dialects import SPOKEN
 from quarterdeck.domain.errors import QuarterdeckError
-from quarterdeck.domain.fleets import Dialect
+from quarterdeck.domain.fleets import Dialect, takes
 from quarterdeck.gateways.llm import errors, headers
 from quarterdeck.gateways.llm.body import Receive, Scope, Send
 from quarterdeck.gateways.llm.errors import Failure
@@ -27,20 +28,19 @@ class ModelList:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        wire = WIRES[self.dialect]
+        wire = SPOKEN[self.dialect]
         try:
-            names = await self._names(headers.credential_of(scope["headers"]))
+            names = await self._names(headers.credential_of(scope))
         except QuarterdeckError as error:
             await fail(send, wire, errors.of_error(error))
             return
-        wanted = scope["path"].partition("/v1/models")[2].strip("/")
-        if not wanted:
-            listed = [_model(self.dialect, name) for name in names]
-            await _answer(send, {"object": "list", "data": listed, "has_more": False})
+        wanted = (scope.get("path_params") or {}).get("model")
+        if wanted is None:
+            await _answer(send, _listed(self.dialect, [_model(self.dialect, n) for n in names]))
         elif wanted in names:
             await _answer(send, _model(self.dialect, wanted))
         else:
-            missing = Failure(status=404, code="not_found", message=f"no model `{wanted}`")
+            missing = Failure(status=404, code="not_found", message=f"no model `{wanted[:200]}`")
             await fail(send, wire, missing)
 
     async def _names(self, credential: str) -> list[str]:
@@ -48,22 +48,40 @@ class ModelList:
         row = await self.checkpoint.db.read(lambda tx: runs.find_standing(tx, identity.run))
         check_run(row, self.clock.micros())
         binding = await self.checkpoint.bindings.of(identity.revision)
-        return [
+        found = (
             model.model
             for model in binding.agent.models
-            if binding.fleet.vendors[model.vendor].dialect == self.dialect
-        ]
+            if takes(binding.fleet.vendors[model.vendor].dialect, self.dialect)
+        )
+        return list(dict.fromkeys(found))  # two roles may share a model
 
 
-def _model(dialect: Dialect, name: str) -> dict[str, object]:
-    if dialect == "anthropic":
-        return {
-            "type": "model",
-            "id": name,
-            "display_name": name,
-            "created_at": "1970-01-01T00:00:00Z",
-        }
-    return {"id": name, "object": "model", "created": 0, "owned_by": "quarterdeck"}
+def _model(dialect: Dialect, name: str) -> dict[str, Any]:
+    match dialect:
+        case "anthropic":
+            epoch = "1970-01-01T00:00:00Z"
+            return {"type": "model", "id": name, "display_name": name, "created_at": epoch}
+        case "gemini":
+            methods = ["generateContent", "countTokens"]
+            return {
+                "name": f"models/{name}",
+                "baseModelId": name,
+                "displayName": name,
+                "supportedGenerationMethods": methods,
+            }
+        case _:
+            return {"id": name, "object": "model", "created": 0, "owned_by": "quarterdeck"}
+
+
+def _listed(dialect: Dialect, models: list[dict[str, Any]]) -> dict[str, Any]:
+    match dialect:
+        case "anthropic":
+            ends = {"first_id": models[0]["id"], "last_id": models[-1]["id"]} if models else {}
+            return {"data": models, "has_more": False, **ends}
+        case "gemini":
+            return {"models": models}
+        case _:
+            return {"object": "list", "data": models}
 
 
 async def _answer(send: Send, body: object) -> None:

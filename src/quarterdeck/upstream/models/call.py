@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from quarterdeck.checkpoint.estimate import estimated_usage
-from quarterdeck.domain.actions import Cleared, Content, Receipt, Tokens
+from quarterdeck.domain.actions import Cleared, Content, Receipt
 from quarterdeck.domain.dialects import WIRES
-from quarterdeck.domain.fleets import Vendor
-from quarterdeck.domain.limits import ANSWER_BYTES_MAX
+from quarterdeck.domain.errors import Unavailable
+from quarterdeck.domain.limits import ANSWER_BYTES_MAX, ERROR_CHARACTERS_MAX
 from quarterdeck.domain.money import Usage
-from quarterdeck.upstream.models.client import Broken, ModelClient, NotAttempted
+from quarterdeck.upstream.models.client import Broken, ModelClient, Unanswered
 
 _HEADERS = (
     ("content-type", "application/json"),
@@ -26,11 +26,14 @@ class ModelCall:
     client: ModelClient
 
     async def ask(self, cleared: Cleared) -> Receipt:
-        """The answer with its usage; a vendor that cannot be reached is not attempted."""
+        """The answer with its usage, or what was tried to get one."""
+        call = self.client.open(cleared, _HEADERS)
         try:
-            answer = await self.client.open(cleared, _HEADERS)
-        except NotAttempted as error:
-            return Receipt(status="not_attempted", result=b"", detail={"error": str(error)[:500]})
+            answer = await call.answered()
+        except Unanswered as error:
+            return error.receipt
+        except Unavailable as error:
+            return call.receipt(error.message)
         body = bytearray()
         broken = ""
         try:
@@ -40,14 +43,16 @@ class ModelCall:
                     raise Broken("the answer is larger than we keep")
             answer.release()
         except Broken as error:
-            answer.close()
             broken = str(error)
-        return _receipt(cleared, answer.status, bytes(body), broken)
+        finally:
+            answer.close()  # which does nothing to one that was released
+        return answer.accounted(_receipt(cleared, answer.status, bytes(body), broken))
 
 
 def _receipt(cleared: Cleared, status: int, body: bytes, broken: str) -> Receipt:
-    assert isinstance(cleared.contract, Vendor)
-    found = WIRES[cleared.contract.dialect].usage_of_answer(body)
+    assert cleared.action.address is not None
+    assert cleared.tokens is not None, "a model call has a bound"
+    found = WIRES[cleared.action.address.wire].usage_of_answer(body)
     failed = status >= 400 or bool(broken)
     detail: dict[str, object] = {"status": status}
     if found is not None:
@@ -56,13 +61,9 @@ def _receipt(cleared: Cleared, status: int, body: bytes, broken: str) -> Receipt
     elif status >= 400:
         usage = Usage()
     else:
-        bound = Tokens(
-            input_max=min(cleared.bound.tokens, len(cleared.action.arguments)),
-            output_max=cleared.bound.tokens,
-        )
-        usage = estimated_usage(bound, answer_bytes=len(body))
+        usage = estimated_usage(cleared.tokens, answer_bytes=len(body))
     if broken or failed:
-        detail["error"] = (broken or body.decode("utf-8", "replace"))[:500]
+        detail["error"] = (broken or body.decode("utf-8", "replace"))[:ERROR_CHARACTERS_MAX]
     return Receipt(
         status="failed" if failed else "done",
         result=body,

@@ -21,12 +21,16 @@ import orjson
 from quarterdeck.domain.actions import Cleared, Content, Receipt
 from quarterdeck.domain.errors import Invalid, QuarterdeckError, Unavailable
 from quarterdeck.domain.fleets import Tool
-from quarterdeck.domain.limits import TOOL_PROCESSES_MAX
+from quarterdeck.domain.limits import (
+    ERROR_CHARACTERS_MAX,
+    TOOL_GRACE_SECONDS,
+    TOOL_IDLE_SECONDS,
+    TOOL_PROCESSES_MAX,
+)
 from quarterdeck.fleet.contracts import validator
 from quarterdeck.sources import Clock
-from quarterdeck.upstream.tools.supervisor import ERROR_CHARACTERS_MAX, GRACE_SECONDS, Child, Launch
+from quarterdeck.upstream.tools.supervisor import Child, Launch
 
-IDLE_SECONDS: Final = 60.0
 NOT_FITTING: Final = "result does not fit the contract"
 
 
@@ -69,7 +73,7 @@ class PythonTools:
     clock: Clock
     python: str = sys.executable
     private: tuple[Path, ...] = ()
-    idle_seconds: float = IDLE_SECONDS
+    idle_seconds: float = TOOL_IDLE_SECONDS
     _pools: dict[str, _Pool] = field(default_factory=dict)
     _ending: set[asyncio.Task[None]] = field(default_factory=set)
     _is_closed: bool = False
@@ -99,7 +103,7 @@ class PythonTools:
                 pool.timer.cancel()
             for child in pool.children:
                 is_idle = child in pool.idle
-                self._soon(self._end(pool, child, GRACE_SECONDS if is_idle else 0))
+                self._soon(self._end(pool, child, TOOL_GRACE_SECONDS if is_idle else 0))
             pool.idle.clear()
         for pool in pools:
             for _ in range(TOOL_PROCESSES_MAX):  # whoever holds one is still cleaning up
@@ -210,7 +214,7 @@ class PythonTools:
         kept_since = self.clock.monotonic() - self.idle_seconds
         for child in [c for c in pool.idle if c.idle_since <= kept_since or not c.is_usable]:
             pool.idle.remove(child)
-            self._soon(self._end(pool, child, GRACE_SECONDS))
+            self._soon(self._end(pool, child, TOOL_GRACE_SECONDS))
         if pool.idle:
             oldest = min(child.idle_since for child in pool.idle)
             self._look_again(pool, oldest - kept_since)

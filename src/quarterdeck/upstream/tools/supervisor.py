@@ -18,21 +18,27 @@ from typing import Final, cast
 import orjson
 
 from quarterdeck.domain.errors import Unavailable
-from quarterdeck.domain.limits import JSON_DEPTH_MAX, TOOL_RESULT_BYTES_MAX
+from quarterdeck.domain.limits import (
+    ERROR_CHARACTERS_MAX,
+    JSON_DEPTH_MAX,
+    TOOL_END_SECONDS_MAX,
+    TOOL_ENVELOPE_BYTES_MAX,
+    TOOL_FILE_BYTES_MAX,
+    TOOL_GRACE_SECONDS,
+    TOOL_MEMORY_BYTES_MAX,
+    TOOL_OPEN_FILES_MAX,
+    TOOL_RESULT_BYTES_MAX,
+    TOOL_START_SECONDS_MAX,
+    TOOL_STDERR_BYTES_KEPT,
+)
 
 PROGRAM: Final = str(Path(__file__).with_name("child.py"))
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-START_SECONDS_MAX: Final = 30  # to start Python and run the file's own lines, imports included
-GRACE_SECONDS: Final = 1.0  # for an idle process to leave by itself, closing what it has open
-END_SECONDS_MAX: Final = 5.0  # for the kernel to end what was killed
-STDERR_BYTES_KEPT: Final = 4096
-ERROR_CHARACTERS_MAX: Final = 500
-ENVELOPE_BYTES_MAX: Final = 4096  # around a result; errors are shorter than this
 LIMITS: Final = {
     "RLIMIT_CORE": 0,
-    "RLIMIT_AS": 1024 * 1024 * 1024,
-    "RLIMIT_NOFILE": 256,
-    "RLIMIT_FSIZE": 64 * 1024 * 1024,
+    "RLIMIT_AS": TOOL_MEMORY_BYTES_MAX,
+    "RLIMIT_NOFILE": TOOL_OPEN_FILES_MAX,
+    "RLIMIT_FSIZE": TOOL_FILE_BYTES_MAX,
 }
 
 
@@ -96,9 +102,9 @@ class Child(asyncio.SubprocessProtocol):
             spawning.exception()
             raise
         try:
-            return await self.ask(launch.setup(), seconds=START_SECONDS_MAX)
+            return await self.ask(launch.setup(), seconds=TOOL_START_SECONDS_MAX)
         except TimeoutError as error:
-            await asyncio.wait((self._closed,), timeout=GRACE_SECONDS)  # for its last words
+            await asyncio.wait((self._closed,), timeout=TOOL_GRACE_SECONDS)  # for its last words
             raise Unavailable(
                 self.with_last_words("the tool's process did not get ready"),
                 hint="run the tool's file by itself to see what its own lines do",
@@ -137,11 +143,11 @@ class Child(asyncio.SubprocessProtocol):
             self._stdin.close()
             await asyncio.wait((self._exited,), timeout=grace_seconds)
         self.kill()
-        await asyncio.wait((self._exited,), timeout=END_SECONDS_MAX)
+        await asyncio.wait((self._exited,), timeout=TOOL_END_SECONDS_MAX)
         if self._transport is not None and not self._closed.done():
             # Somebody who left the group may still hold a pipe; its end is not waited for.
             self._transport.close()
-            await asyncio.wait((self._closed,), timeout=END_SECONDS_MAX)
+            await asyncio.wait((self._closed,), timeout=TOOL_END_SECONDS_MAX)
 
     def kill(self) -> None:
         """Kill whoever is in the process group, now."""
@@ -218,10 +224,10 @@ class Child(asyncio.SubprocessProtocol):
         """Something was printed, or answered."""
         if fd == 2:
             self._stderr += data
-            del self._stderr[:-STDERR_BYTES_KEPT]
+            del self._stderr[:-TOOL_STDERR_BYTES_KEPT]
             return
         self._received += data
-        too_long = len(self._received) > TOOL_RESULT_BYTES_MAX + ENVELOPE_BYTES_MAX
+        too_long = len(self._received) > TOOL_RESULT_BYTES_MAX + TOOL_ENVELOPE_BYTES_MAX
         ends = data.find(b"\n") + 1
         unasked = self._answer is None or self._answer.done()
         if unasked or too_long or 0 < ends < len(data):
