@@ -22,7 +22,10 @@ _STATUS: Final = {
 }
 
 
-_AWAY: Final = "something this gateway needs is away; its log says what (try again in a moment)"
+_AWAY: Final = (
+    "something this gateway needs is away (try again in a moment;"
+    " what it is, `quarterdeck doctor` and the gateway's log say)"
+)
 _log = structlog.get_logger("gateway")
 
 
