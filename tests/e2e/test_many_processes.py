@@ -154,12 +154,16 @@ async def test_what_a_killed_process_left_open_is_concluded_by_the_worker(site: 
 
 
 async def _swept(site: Site, run: str) -> dict[str, Any]:
-    """The run's actions by their kind, once none of them counts as under way any more."""
+    """The run's actions by their kind, once the sweep is through with them.
+
+    It doubts what a dead process had begun, and concludes the doubt of a model call a moment later.
+    """
     sql = "select * from actions where run = :run"
     async with database(site.launcher) as db:
         for _ in range(SWEPT_SECONDS * 5):
             rows = await db.read(lambda tx: list(tx.rows(sql, {"run": run})))
-            if not any(row["state"] == "begun" for row in rows):
+            unswept = {"model": ("begun", "in_doubt"), "tool": ("begun",)}
+            if not any(row["state"] in unswept[row["kind"]] for row in rows):
                 return {row["kind"]: row for row in rows}
             await asyncio.sleep(0.2)
     raise AssertionError(f"still begun after {SWEPT_SECONDS} seconds")
