@@ -13,8 +13,8 @@ from quarterdeck.domain.errors import Conflict
 from quarterdeck.domain.fleets import Cap
 from quarterdeck.domain.ids import BudgetId
 from quarterdeck.keys import Signer
-from quarterdeck.store import budgets, ledger
-from quarterdeck.store.database import NEVER_QUEUED, Database, Transaction
+from quarterdeck.store import budgets, ledger, standing
+from quarterdeck.store.database import NEVER_QUEUED, Database, Need, Transaction
 from quarterdeck.store.group import GroupLost
 from quarterdeck.store.sqlite import SqliteDatabase
 from quarterdeck.store.writer import PACE_STEP, QUICK_SECONDS, _Pace
@@ -232,3 +232,31 @@ def test_a_quick_disk_is_flushed_in_the_loop_and_a_slow_one_is_not(
         flush(0.1 if turn % 5 == 0 else 0.0001)
     assert pace.is_quick
     assert QUICK_SECONDS * (1 + PACE_STEP) < 0.001, "a call is never held up by a known slow disk"
+
+
+async def test_what_is_only_read_is_read_after_the_wait_for_what_is_locked(
+    postgresql_place: Place,
+) -> None:
+    """Goal: a freeze that commits while an admission waits for its budgets is seen by it. Method:
+    somebody else holds a budget row; while a write waits for it the epoch is raised."""
+    db, holder, other = postgresql_place.open(), postgresql_place.raw(), postgresql_place.raw()
+    await db.write(lambda tx: standing.found(tx, "inc_1"))
+    await db.write(lambda tx: budgets.open_windows(tx, {BUDGET: None}))
+    epoch = "select epoch from standing where incarnation = :incarnation"
+    holder.run("begin")
+    holder.run("select id from budgets where id = :id for update", {"id": BUDGET})
+    needs = [Need(epoch, "incarnation", "inc_1"), budgets.need(BUDGET)]
+    seen = asyncio.ensure_future(
+        db.write(lambda tx: tx.row(epoch, {"incarnation": "inc_1"}), needs=lambda: needs)
+    )
+    waits = (
+        "select 1 from pg_stat_activity"
+        " where datname = current_database() and wait_event_type = 'Lock'"
+    )
+    while not other.run(waits):
+        await asyncio.sleep(0.01)
+    other.run("update standing set epoch = 7")
+    holder.run("commit")
+    row = await seen
+    assert row is not None
+    assert row["epoch"] == 7

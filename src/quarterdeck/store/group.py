@@ -97,7 +97,7 @@ def _run_together(connection: WriteConnection, batch: Batch, group: Sequence[Job
     before = (connection.chain.number, connection.chain.previous)
     try:
         # Each once, and in one order: so two groups that lock the same rows wait, and never clash.
-        needs = sorted({need for job in group for need in job.needs()}, key=_locked_last)
+        needs = sorted({need for job in group for need in job.needs()}, key=_locked_first)
         _run_all(connection, batch, group, connection.begin(needs))
         connection.commit()
     except BaseException:
@@ -124,8 +124,9 @@ def _run_apart(
             fail([job], error)
 
 
-def _locked_last(need: Need) -> tuple[bool, Need]:
-    return need.locked, need
+def _locked_first(need: Need) -> tuple[bool, Need]:
+    # What is only read, such as a freeze, is read after the wait for what is locked, not before it.
+    return not need.locked, need
 
 
 def _run_all(
