@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from quarterdeck.console import messages
+from quarterdeck.console.attempts import AttemptRow, attempt_rows
 from quarterdeck.console.messages import Changed, Difference, Field, Said
 from quarterdeck.console.pages import Pages
 from quarterdeck.console.plain import Moment, Quote, line, moment, plural, size, visible
@@ -94,6 +95,7 @@ class ActionPage:
     result: tuple[Field, ...]
     response: Quote | None
     detail: Quote | None
+    attempts: tuple[AttemptRow, ...]
     raws: tuple[Raw, ...]
     section: str = "runs"
 
@@ -271,6 +273,7 @@ def action_page(
         result=result,
         response=None if turn.response is None or answers or result else whole(turn.response, see),
         detail=whole(action["detail"], see) if action["detail"] else None,
+        attempts=attempt_rows(action["detail"] or {}),
         raws=raws,
     )
 
