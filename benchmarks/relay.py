@@ -2,30 +2,44 @@
 
 import sys
 
-import aiohttp
 import uvicorn
 import uvloop
+from yarl import URL
 
-UPSTREAM = sys.argv[1] if len(sys.argv) > 1 else ""
+from quarterdeck.upstream.models.connection import Patience
+from quarterdeck.upstream.models.connections import origin_of
+from quarterdeck.upstream.models.pool import Pool
+
+UPSTREAM = URL(sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:1/")
+ORIGIN = origin_of(UPSTREAM)
+SOON = Patience(first_byte=60, between_bytes=60, total=60)
 
 
 class Relay:
     """Reads a body, posts it on, passes the answer's chunks back."""
 
-    session: aiohttp.ClientSession
+    pool: Pool
 
     async def __call__(self, scope, receive, send) -> None:  # type: ignore[no-untyped-def]
         """One request."""
         body = (await receive())["body"]
-        headers = {"content-type": "application/json", "accept-encoding": "identity"}
-        async with self.session.post(UPSTREAM, data=body, headers=headers) as answer:
-            kept = [(b"content-type", answer.headers["content-type"].encode())]
-            if "content-length" in answer.headers:
-                kept.append((b"content-length", answer.headers["content-length"].encode()))
-            await send({"type": "http.response.start", "status": answer.status, "headers": kept})
-            async for chunk in answer.content.iter_any():
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+        head = (
+            f"POST {UPSTREAM.path} HTTP/1.1\r\nhost: {UPSTREAM.authority}\r\n"
+            "content-type: application/json\r\naccept-encoding: identity\r\n"
+            f"content-length: {len(body)}\r\n\r\n"
+        )
+        connection = self.pool.take(ORIGIN) or await self.pool.connect(ORIGIN, 5)
+        await connection.ask(head.encode(), body, SOON)
+        kept = [
+            (name.encode(), value.encode())
+            for name, value in connection.headers
+            if name in ("content-type", "content-length")
+        ]
+        await send({"type": "http.response.start", "status": connection.status, "headers": kept})
+        while chunk := await connection.more():
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        self.pool.give_back(connection)
 
 
 async def serve() -> None:
@@ -33,9 +47,7 @@ async def serve() -> None:
     import socket
 
     app = Relay()
-    app.session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0), auto_decompress=False
-    )
+    app.pool = Pool()
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     print(listener.getsockname()[1], flush=True)

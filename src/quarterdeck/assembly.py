@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
-import aiohttp
 from starlette.applications import Starlette
 from starlette.responses import RedirectResponse
 from starlette.routing import Mount, Route
@@ -72,8 +71,9 @@ from quarterdeck.store.standing import Process
 from quarterdeck.upstream.credentials import Credentials
 from quarterdeck.upstream.models.call import ModelCall
 from quarterdeck.upstream.models.client import ModelClient
-from quarterdeck.upstream.models.connections import Wireline, open_session
+from quarterdeck.upstream.models.connections import Wireline
 from quarterdeck.upstream.models.lines import Lines
+from quarterdeck.upstream.models.pool import Pool
 from quarterdeck.upstream.tools.call import ToolCalls
 from quarterdeck.upstream.tools.python import PythonTools
 
@@ -137,9 +137,9 @@ async def house(settings: Settings, *, role: str) -> AsyncIterator[House]:
         stack.push_async_callback(db.close)
         await _join(db, process, ids.new("inc"), alone=settings.database_url is None)
         stack.push_async_callback(_leave, db, process)
-        session = await stack.enter_async_context(open_session(clock.monotonic))
+        pool = await stack.enter_async_context(Pool())
         cookie_key = await Keyring(db, master, dice, {}).cookie_key()
-        built = _build(settings, process, db, master, session, cookie_key)
+        built = _build(settings, process, db, master, pool, cookie_key)
         stack.push_async_callback(built.tools.python.close)
         stack.push_async_callback(built.settling.drain)
         stack.push_async_callback(built.driving.drain)
@@ -162,7 +162,7 @@ def _build(
     process: Process,
     db: Database,
     master: SealingKey,
-    session: aiohttp.ClientSession,
+    pool: Pool,
     cookie_key: bytes,
 ) -> House:
     clock, dice = SystemClock(), SystemDice()
@@ -173,7 +173,7 @@ def _build(
     credentials = Credentials(db=db, master=master, clock=clock, environment=settings.secrets)
     lines = Lines(clock.monotonic)
     client = ModelClient(
-        wireline=Wireline(session, clock.monotonic),
+        wireline=Wireline(pool, clock.monotonic),
         credentials=credentials,
         lines=lines,
         clock=clock,

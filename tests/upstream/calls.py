@@ -19,8 +19,9 @@ from quarterdeck.sources import SystemClock
 from quarterdeck.store.database import Database
 from quarterdeck.upstream.credentials import Credentials
 from quarterdeck.upstream.models.client import Answer, ModelClient
-from quarterdeck.upstream.models.connections import Wireline, open_session
+from quarterdeck.upstream.models.connections import Wireline
 from quarterdeck.upstream.models.lines import Lines
+from quarterdeck.upstream.models.pool import Pool
 from tests.doubles import SeededDice
 
 PRICE = Price(input=150, output=600, cache_read=0, cache_write=0, reasoning=0, version="v1")
@@ -96,12 +97,12 @@ class Standing:
 
 @contextlib.asynccontextmanager
 async def client(standing: Standing | None = None) -> AsyncIterator[ModelClient]:
-    """The client, with its own session."""
+    """The client, with its own connections."""
     says = standing or Standing()
     clock, dice = SystemClock(), SeededDice(1)
-    async with open_session(clock.monotonic) as session:
+    async with Pool() as pool:
         yield ModelClient(
-            wireline=Wireline(session, clock.monotonic),
+            wireline=Wireline(pool, clock.monotonic),
             credentials=Credentials(
                 db=cast(Database, None),  # secrets come from the environment here
                 master=SealingKey(b"m" * 32, dice),

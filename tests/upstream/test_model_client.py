@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from aiohttp import ClientSession
 
 from quarterdeck.domain.actions import Cleared
 from quarterdeck.domain.attempts import Attempt
@@ -389,7 +388,6 @@ async def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.Monkey
             monkeypatch.setenv(name, proxy.url)
         await used(caller, first.url)
         assert proxy.requests == []
-        assert isinstance(caller.wireline.session, ClientSession)
 
 
 async def test_a_key_that_is_not_set_is_said_in_words_and_nothing_is_sent() -> None:

@@ -178,19 +178,25 @@ class _Call:
     ) -> None:
         """Send every chunk as it comes, but for the usage event the client did not ask for."""
         withheld = _Withheld(self.wire) if request.withhold_usage and meter.is_plain else None
-        first = True
+        begun = ended = False
         async for chunk in answer.chunks():
             meter.see(chunk)
             passing = chunk if withheld is None else withheld.passing(chunk)
-            if first:
+            if not begun:
                 await self._start(cleared, answer, whole=withheld is None)
-                first = False
-            if passing:
-                await self.send({"type": "http.response.body", "body": passing, "more_body": True})
-        if first:
+                begun = True
+            ended = answer.is_whole  # mostly with the first piece: then it goes as the last one
+            if ended and withheld is not None:
+                passing += withheld.rest()
+            if passing or ended:
+                await self._send(passing, more=not ended)
+        if not begun:
             await self._start(cleared, answer, whole=withheld is None)
-        rest = b"" if withheld is None else withheld.rest()
-        await self.send({"type": "http.response.body", "body": rest})
+        if not ended:
+            await self._send(b"" if withheld is None else withheld.rest(), more=False)
+
+    async def _send(self, body: bytes, *, more: bool) -> None:
+        await self.send({"type": "http.response.body", "body": body, "more_body": more})
 
     async def _start(self, cleared: Cleared, answer: Answer, *, whole: bool) -> None:
         await self.send(

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from multidict import CIMultiDict
 from yarl import URL
 
 from quarterdeck.domain.errors import Unavailable
@@ -24,7 +23,8 @@ class Outgoing(NamedTuple):
     """A request as it is about to leave."""
 
     url: URL
-    headers: CIMultiDict[str]
+    #: By lower-case name.
+    headers: dict[str, str]
     body: bytes
 
 

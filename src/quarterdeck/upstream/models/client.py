@@ -13,7 +13,6 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from msgspec.structs import replace
-from multidict import CIMultiDict
 
 from quarterdeck.domain.actions import Address, Cleared, Receipt
 from quarterdeck.domain.attempts import (
@@ -97,7 +96,7 @@ class Call:
         assert cleared.action.address is not None, "a model call says where it goes"
         self.client = client
         self.cleared = cleared
-        self.headers = headers
+        self.headers = _joined(headers)
         self.vendor = cleared.contract
         self.address: Address = cleared.action.address
         self.body = cleared.action.arguments
@@ -220,8 +219,7 @@ class Call:
                 raise
             raise Failed("not_tried", error.message) from error
         url = url_of(vendor.base_url, path_of(vendor.dialect, self.address))
-        headers = CIMultiDict(UNSAID)
-        headers.update(self.headers)
+        headers = {**UNSAID, **self.headers}
         if key is not None:
             show_key(vendor, key, Outgoing(url, headers, self.body), client.clock.now)
         # The last look before the first byte leaves. What was sent once has begun in time.
@@ -278,6 +276,14 @@ class Call:
             detail={"error": because[:ERROR_CHARACTERS_MAX]},
             attempts=tuple(self.tried),
         )
+
+
+def _joined(headers: Headers) -> dict[str, str]:
+    """Headers by name; what is said in two lines is said in one (RFC 9110 section 5.3)."""
+    joined: dict[str, str] = {}
+    for name, value in headers:
+        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    return joined
 
 
 def _ended(line: Line, agent: AgentName, places: int, *, broken: bool) -> None:

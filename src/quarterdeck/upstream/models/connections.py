@@ -1,17 +1,15 @@
 """The connections of one process to its vendors: one attempt over them, and what came of it.
 
-One shared session, no redirects, no environment proxies, no cookies, bytes as they come. Nothing
-here decides whether a call is made again.
+No redirects, no environment proxies, no cookies, bytes as they come. Nothing here decides whether
+a call is made again.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, Protocol
-from weakref import WeakKeyDictionary
+from typing import Final, Protocol
 
-import aiohttp
 import msgspec
 from yarl import URL
 
@@ -20,20 +18,13 @@ from quarterdeck.domain.attempts import Attempt, AttemptEnd
 from quarterdeck.domain.fleets import Timeouts, Vendor
 from quarterdeck.domain.limits import (
     CLOSED_WHILE_SENDING_MILLISECONDS_MAX,
-    EFFECT_SECONDS_MAX,
-    KEEPALIVE_SECONDS,
     VENDOR_ADDRESSES_MAX,
-    VENDOR_CONNECT_SECONDS_DEFAULT,
     VENDOR_ERROR_BYTES_MAX,
     VENDOR_ERROR_SECONDS_MAX,
 )
-
-_BROKEN: Final = (aiohttp.ClientError, TimeoutError, ConnectionError)
-_NOT_SENT: Final = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ConnectionTimeoutError,
-    aiohttp.InvalidURL,
-)
+from quarterdeck.upstream.models.connection import Connection, Interrupted, Patience
+from quarterdeck.upstream.models.pool import Origin, Pool, Unreachable
+from quarterdeck.upstream.models.sigv4 import host_of
 
 
 class OnEnd(Protocol):
@@ -56,48 +47,29 @@ class Failed(Exception):
         self.retry_after = retry_after
 
 
-class Connections(aiohttp.TCPConnector):
-    """Pooled connections; knows for which tasks one was made, and when."""
-
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        super().__init__(limit=0, keepalive_timeout=KEEPALIVE_SECONDS)
-        self._monotonic = monotonic
-        self._made: WeakKeyDictionary[asyncio.Task[Any], float] = WeakKeyDictionary()
-
-    async def _create_connection(self, *args: Any, **more: Any) -> Any:
-        task = asyncio.current_task()
-        if task is not None:
-            self._made[task] = self._monotonic()
-        return await super()._create_connection(*args, **more)
-
-    def is_pooled(self, since: float) -> bool:
-        """Whether what this task has sent since then went over a connection used before."""
-        task = asyncio.current_task()
-        return task is not None and self._made.get(task, since - 1) < since
-
-
-def open_session(monotonic: Callable[[], float]) -> aiohttp.ClientSession:
-    """The one session of a process. Building an SSL context costs 13 ms: once, not per call."""
-    return aiohttp.ClientSession(
-        connector=Connections(monotonic),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        trust_env=False,
-        timeout=aiohttp.ClientTimeout(
-            total=EFFECT_SECONDS_MAX, sock_connect=VENDOR_CONNECT_SECONDS_DEFAULT
-        ),
-    )
-
-
 @lru_cache(maxsize=VENDOR_ADDRESSES_MAX)
 def url_of(base_url: str, path: str) -> URL:
     """The address of a call. Parsing one costs more than looking it up."""
     return URL(base_url.rstrip("/") + path, encoded=True)
 
 
+@lru_cache(maxsize=VENDOR_ADDRESSES_MAX)
+def origin_of(url: URL) -> Origin:
+    """Where a call connects to."""
+    assert url.host is not None, "fleet files name no address without a host"
+    assert url.port is not None
+    return Origin(url.host, url.port, url.scheme == "https")
+
+
+@lru_cache(maxsize=VENDOR_ADDRESSES_MAX)
+def _opening(url: URL) -> str:
+    """The lines that every request to this address begins with."""
+    return f"POST {url.raw_path_qs} HTTP/1.1\r\nhost: {host_of(url)}\r\n"
+
+
 @lru_cache(maxsize=256)
-def _timeout(total: int, connect: int, first_byte: int) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=total, connect=connect, sock_read=first_byte)
+def _patience(timeouts: Timeouts, total: int) -> Patience:
+    return Patience(timeouts.first_byte, timeouts.between_bytes, total)
 
 
 @dataclass(slots=True)
@@ -108,7 +80,8 @@ class Answer:
     headers: Iterable[tuple[str, str]]
     vendor: str
     model: str
-    _response: aiohttp.ClientResponse
+    _connection: Connection | None
+    _pool: Pool
     _first: bytes
     _monotonic: Callable[[], float]
     _started: float
@@ -120,41 +93,52 @@ class Answer:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The bytes as they come; raises Broken if the vendor stops in the middle."""
+        connection, first = self._connection, self._first
         try:
-            if self._first:
-                yield self._first
-            async for chunk in self._response.content.iter_any():
+            if first:
+                yield first
+            while connection is not None and (chunk := await connection.more()):
                 yield chunk
-        except _BROKEN as error:
+        except Interrupted as error:
             self._end(broken=True)
-            raise Broken(f"the vendor's answer broke off: {_words(error)}") from error
+            raise Broken(f"the vendor's answer broke off: {error}") from error
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing comes after what was given out."""
+        return self._connection is not None and self._connection.is_whole
 
     async def read_error(self) -> bytes | None:
         """The body of an error that need not be passed on; None if it is too long to look at.
 
         What was read of one that is too long is still there to be passed on.
         """
+        assert self._connection is not None
         read = bytearray(self._first)
         try:
             async with asyncio.timeout(VENDOR_ERROR_SECONDS_MAX):
-                async for chunk in self._response.content.iter_any():
+                while chunk := await self._connection.more():
                     read += chunk
                     if len(read) > VENDOR_ERROR_BYTES_MAX:
                         self._first = bytes(read)
                         return None
-        except _BROKEN:
+        except (Interrupted, TimeoutError):
             pass  # its status has said what matters
         self._first = bytes(read)
         return self._first
 
     def close(self) -> None:
         """Close the connection: the vendor stops generating."""
-        self._response.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
         self._end(broken=False)
 
     def release(self) -> None:
         """Give a finished connection back."""
-        self._response.release()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.give_back(connection)
         self._end(broken=False)
 
     def on_end(self, ended: "OnEnd") -> None:
@@ -187,12 +171,12 @@ class Answer:
 
 
 #: What is sent where a caller says nothing. Said here, because the library would say it otherwise.
-UNSAID: Final = (
-    ("accept", "*/*"),
-    ("accept-encoding", "identity"),
-    ("content-type", "application/json"),
-    ("user-agent", "quarterdeck"),
-)
+UNSAID: Final = {
+    "accept": "*/*",
+    "accept-encoding": "identity",
+    "content-type": "application/json",
+    "user-agent": "quarterdeck",
+}
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -201,6 +185,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     vendor: Vendor
     model: str
     url: URL
+    #: By lower-case name.
     headers: Mapping[str, str]
     body: bytes
     #: How long all attempts of the call may still take.
@@ -211,87 +196,72 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Wireline:
     """Sends requests and waits for the first byte of what comes back."""
 
-    session: aiohttp.ClientSession
+    pool: Pool
     monotonic: Callable[[], float]
 
     async def ask(self, cleared: Cleared, request: Request) -> Answer:
         """One attempt of a cleared call: its answer from the first byte on, or Failed."""
         assert cleared.action.kind == "model"
         started, timeouts = self.monotonic(), request.vendor.timeouts
+        head, origin = head_of(request), origin_of(request.url)
         total = min(timeouts.total, request.seconds_left)
-        response: aiohttp.ClientResponse | None = None
+        connection = self.pool.take(origin)
+        is_new = connection is None
         try:
-            response = await self.session.post(
-                request.url,
-                data=request.body,
-                headers=request.headers,
-                allow_redirects=False,
-                timeout=_timeout(total, timeouts.connect, timeouts.first_byte),
-            )
-            first = await response.content.readany()
+            connection = connection or await self.pool.connect(origin, min(timeouts.connect, total))
+            await connection.ask(head, request.body, _patience(timeouts, total))
+            first = await connection.more()
         except BaseException as error:
-            if response is not None:  # also where the caller has left: the vendor stops then
-                response.close()
-            if not isinstance(error, _BROKEN):
+            if connection is not None:  # also where the caller has left: the vendor stops then
+                connection.close()
+            if not isinstance(error, Unreachable | Interrupted):
                 raise
-            raise self._failed(request.vendor, error, response, started) from error
-        _allow_between_bytes(response, timeouts)
+            took = milliseconds(self.monotonic() - started)
+            raise _failed(request.vendor, error, is_new=is_new, took_ms=took) from error
         return Answer(
-            response.status,
-            response.headers.items(),
+            connection.status,
+            connection.headers,
             request.vendor.name,
             request.model,
-            response,
+            connection,
+            self.pool,
             first,
             self.monotonic,
             started,
         )
 
-    def _failed(
-        self,
-        vendor: Vendor,
-        error: BaseException,
-        response: aiohttp.ClientResponse | None,
-        started: float,
-    ) -> Failed:
-        """What an error says about how far the attempt had come."""
-        if isinstance(error, _NOT_SENT):
-            return Failed("unreachable", f"cannot reach vendor `{vendor.name}`: {_words(error)}")
-        took = milliseconds(self.monotonic() - started)
-        if response is None and self._was_closed(error, started, took):
-            return Failed("closed", f"vendor `{vendor.name}` closed the connection as it was used")
-        return Failed("unanswered", f"vendor `{vendor.name}` did not answer: {_words(error)}")
 
-    def _was_closed(self, error: BaseException, started: float, took_ms: int) -> bool:
-        """Whether a pooled connection was closed by the vendor in the moment we sent on it.
-
-        A server that closes an idle connection never reads what crosses its goodbye. It shows as an
-        end without one byte of an answer, at once, on a connection that was used before; the same
-        on a new connection, or after a while, may be a vendor that died at work.
-        """
-        dropped = isinstance(error, aiohttp.ClientOSError) or (
-            # One that had begun its status line carries what it had said of it.
-            isinstance(error, aiohttp.ServerDisconnectedError) and isinstance(error.message, str)
-        )
-        if not dropped or took_ms > CLOSED_WHILE_SENDING_MILLISECONDS_MAX:
-            return False
-        connector = self.session.connector
-        assert isinstance(connector, Connections)
-        return connector.is_pooled(started)
+def head_of(request: Request) -> bytes:
+    """What goes before the body. Failed if it holds what would end a header before its time."""
+    said = "".join([f"{name}: {value}\r\n" for name, value in request.headers.items()])
+    head = f"{_opening(request.url)}{said}content-length: {len(request.body)}\r\n\r\n"
+    ends = len(request.headers) + 4
+    if head.count("\n") != ends or head.count("\r") != ends or "\0" in head or not _is_latin(head):
+        raise Failed("not_tried", "a header that would be sent holds what no header may")
+    return head.encode("latin-1")
 
 
-def _allow_between_bytes(response: aiohttp.ClientResponse, timeouts: Timeouts) -> None:
-    """The first byte is here: from now on another silence counts."""
-    connection = response.connection
-    if connection is not None and connection.protocol is not None:
-        connection.protocol.read_timeout = timeouts.between_bytes
-        connection.protocol.start_timeout()
+def _is_latin(text: str) -> bool:
+    return text.isascii() or max(text) <= "\xff"
+
+
+def _failed(
+    vendor: Vendor, error: Unreachable | Interrupted, *, is_new: bool, took_ms: int
+) -> Failed:
+    """What an error says about how far the attempt had come.
+
+    A server that closes an idle connection never reads what crosses its goodbye. It shows as an
+    end without one byte of an answer, at once, on a connection that was used before; the same on a
+    new connection, or after a while, may be a vendor that died at work.
+    """
+    if isinstance(error, Unreachable):
+        return Failed("unreachable", f"cannot reach vendor `{vendor.name}`: {error}")
+    soon = took_ms <= CLOSED_WHILE_SENDING_MILLISECONDS_MAX
+    if error.dropped and not error.said and soon and not is_new:
+        return Failed("closed", f"vendor `{vendor.name}` closed the connection as it was used")
+    return Failed("unanswered", f"vendor `{vendor.name}` did not answer: {error}")
 
 
 def milliseconds(seconds: float) -> int:
     """Seconds as whole milliseconds."""
     return int(seconds * 1000)
-
-
-def _words(error: BaseException) -> str:
-    return str(error) or type(error).__name__

@@ -48,7 +48,7 @@ def signature_headers(
     added = {"x-amz-date": stamp}
     if key.token:
         added["x-amz-security-token"] = key.token
-    signed = {"host": _host(url), **added}
+    signed = {"host": host_of(url), **added}
     if content_type:
         signed["content-type"] = content_type.strip()
     names = ";".join(sorted(signed))
@@ -78,7 +78,7 @@ def _signing_key(secret: str, scope: str) -> bytes:
     return key
 
 
-def _host(url: URL) -> str:
+def host_of(url: URL) -> str:
     """The host as it is sent: without a port that goes without saying."""
     host = url.raw_host or ""
     host = f"[{host}]" if ":" in host else host
