@@ -54,9 +54,8 @@ class SystemClock:
         """Microseconds since the epoch."""
         return time.time_ns() // 1000
 
-    def monotonic(self) -> float:
-        """Seconds that only grow."""
-        return time.perf_counter()
+    # Seconds that only grow. Asked ten times a call: the function itself, not one that calls it.
+    monotonic = staticmethod(time.perf_counter)
 
 
 class _Pool(threading.local):

@@ -50,6 +50,7 @@ class Recorder:
     """Prepares content for the record."""
 
     keyring: Keyring
+    _keys: dict[TeamName, tuple[bytes, Pseudonyms]] = field(default_factory=dict, repr=False)
     _known: "OrderedDict[bytes, _Part]" = field(default_factory=OrderedDict)
     _last: "OrderedDict[RunId, tuple[PayloadHash, tuple[PayloadHash, ...]]]" = field(
         default_factory=OrderedDict
@@ -57,8 +58,7 @@ class Recorder:
 
     async def prepare(self, team: TeamName, run: RunId, content: Content) -> Prepared:
         """Redact and hash what a request holds; parts already stored are not stored again."""
-        key = await self.keyring.payload_key(team)
-        pseudonyms = await self.keyring.pseudonyms(team)
+        key, pseudonyms = self._keys.get(team) or await self._keys_of(team)
         fresh: dict[PayloadHash, Payload] = {}
         seen: list[tuple[bytes, _Part]] = []
         labels: set[str] = set()
@@ -77,6 +77,12 @@ class Recorder:
             parts=tuple(hashes),
             seen=tuple(seen),
         )
+
+    async def _keys_of(self, team: TeamName) -> tuple[bytes, Pseudonyms]:
+        """What a team's record is hashed and redacted under; it never changes."""
+        keys = await self.keyring.payload_key(team), await self.keyring.pseudonyms(team)
+        self._keys[team] = keys
+        return keys
 
     def _part(
         self,
@@ -129,13 +135,13 @@ class Recorder:
 
     async def redacted_text(self, team: TeamName, text: str) -> str:
         """A short text that goes into a row: a reason, an error, a name somebody sent."""
-        pseudonyms = await self.keyring.pseudonyms(team)
+        _, pseudonyms = self._keys.get(team) or await self._keys_of(team)
         return redact(text.encode("utf-8", "replace"), pseudonyms).body.decode("utf-8", "replace")
 
     async def prepare_answer(self, team: TeamName, run: RunId, content: Content) -> Prepared:
         """Redact and hash what came back."""
-        key = await self.keyring.payload_key(team)
-        redacted = redact(content.rest, await self.keyring.pseudonyms(team))
+        key, pseudonyms = self._keys.get(team) or await self._keys_of(team)
+        redacted = redact(content.rest, pseudonyms)
         payload = payloads.make(team, key, "answer", redacted)
         return Prepared(
             root=payload.hash,

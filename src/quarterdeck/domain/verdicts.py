@@ -42,7 +42,10 @@ def deny(rule: str, because: str) -> Verdict:
 
 def strictest(first: Verdict, *others: Verdict) -> Verdict:
     """The strictest answer, with every reason that gave it."""
-    verdicts = (first, *others)
-    answer = max((v.answer for v in verdicts), key=STRICTNESS.__getitem__)
-    reasons = tuple(r for v in verdicts if v.answer == answer for r in v.reasons)
-    return Verdict(answer, tuple(dict.fromkeys(reasons)))
+    answer, reasons = first.answer, dict.fromkeys(first.reasons)
+    for verdict in others:
+        if STRICTNESS[verdict.answer] > STRICTNESS[answer]:
+            answer, reasons = verdict.answer, dict.fromkeys(verdict.reasons)
+        elif verdict.answer == answer:
+            reasons.update(dict.fromkeys(verdict.reasons))
+    return Verdict(answer, tuple(reasons))

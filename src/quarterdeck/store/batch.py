@@ -54,6 +54,7 @@ class Batch:
         self.chain = statements.chain
         self.now = 0
         self._statements = statements
+        self._row, self._locked_row = statements.row, statements.locked_row
         self._queued: dict[str, dict[Hashable, Params]] = {}
         self._about: set[str] = set()
         self._fetched: Fetched = _NONE_FETCHED
@@ -80,26 +81,28 @@ class Batch:
 
     def row(self, sql: str, params: Params = _NOTHING, *, about: str | None = None) -> Row | None:
         """The first row, or `None`."""
-        self._make_way(about)
+        if self._queued and (about is None or about in self._about):
+            self.send()
         if self._fetched:
             key = (sql, next(iter(params.values()), ""))
             if key in self._fetched:
                 return self._fetched[key]
-        return self._statements.row(sql, params)
+        return self._row(sql, params)
 
     def rows(self, sql: str, params: Params = _NOTHING) -> Sequence[Row]:
         """All rows."""
-        self._make_way(None)
+        self.send()
         return self._statements.rows(sql, params)
 
     def locked_row(self, sql: str, params: Params, *, about: str | None = None) -> Row | None:
         """The first row, locked until the transaction ends."""
-        self._make_way(about)
+        if self._queued and (about is None or about in self._about):
+            self.send()
         if self._fetched:
             key = (sql, next(iter(params.values()), ""))
             if key in self._fetched:
                 return self._fetched[key]
-        return self._statements.locked_row(sql, params)
+        return self._locked_row(sql, params)
 
     def execute(self, sql: str, params: Params = _NOTHING) -> int:
         """Run one statement; returns how many rows it changed."""
@@ -119,10 +122,6 @@ class Batch:
         self.send()
         self.reached = True
         self._fetched = _NONE_FETCHED  # what changes now may be among it
-
-    def _make_way(self, about: str | None) -> None:
-        if self._queued and (about is None or about in self._about):
-            self.send()
 
     # --- for the writer --------------------------------------------------------------------------
 

@@ -90,17 +90,18 @@ class SqliteWrites(_Statements):
 
     def execute_all(self, batch: Sequence[tuple[str, Sequence[Params]]]) -> None:
         """Run each statement for each of its rows."""
+        run = self.connection.executemany
         for sql, rows in batch:
-            self.execute_many(sql, rows)
+            self._check_open()
+            run(sql, rows)
 
     def _check_open(self) -> None:
         # A full disk makes SQLite roll back by itself: what came then would commit by itself, too.
         if not self.connection.in_transaction:
             raise GroupLost("the transaction was rolled back by the database")
 
-    def locked_row(self, sql: str, params: Params) -> Row | None:
-        """One process holds the file: every row it reads is its own."""
-        return self.row(sql, params)
+    # One process holds the file: every row it reads is its own.
+    locked_row = _Statements.row
 
     def try_lock(self, name: str) -> bool:
         """One process holds the file and writes one group at a time: always the only one."""

@@ -146,10 +146,14 @@ class LoopWriter:
             self._run_group()
 
     def _run_group(self) -> None:
-        count = min(len(self._waiting), LOOP_GROUP_MAX)
-        group = [self._waiting.popleft() for _ in range(count)]
-        self._urgent -= sum(not job.patient for job in group)
-        self._untidied += count
+        if len(self._waiting) <= LOOP_GROUP_MAX:
+            group = list(self._waiting)
+            self._waiting.clear()
+            self._urgent = 0
+        else:
+            group = [self._waiting.popleft() for _ in range(LOOP_GROUP_MAX)]
+            self._urgent -= sum(not job.patient for job in group)
+        self._untidied += len(group)
         before = (self._connection.chain.number, self._connection.chain.previous)
         has_run = begun(self._connection, self._batch, group)
         if has_run and self._pace.is_quick:
