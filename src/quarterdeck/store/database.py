@@ -5,12 +5,14 @@ remote wait (I-5). The writer runs queued functions one after the other, commits
 the callers. SQL is the portable subset with `:named` parameters; both dialects run it.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 Row: TypeAlias = Mapping[str, Any]
 Params: TypeAlias = Mapping[str, Any]
+PARAMETER: Final = re.compile(r"(?<!:):([a-z_]\w*)")  # in a statement; `::` is a cast
 # For `about`: what is read is in tables no row is ever queued for.
 NEVER_QUEUED: Final = ""
 T = TypeVar("T")

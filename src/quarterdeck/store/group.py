@@ -8,8 +8,9 @@ that fails loses the whole group, and every caller is told so.
 import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
+
+import msgspec
 
 from quarterdeck.domain.errors import Unavailable
 from quarterdeck.store.batch import Batch, Fetched, Statements
@@ -59,8 +60,7 @@ class WriteConnection(Statements, Protocol):
         """Close the connection."""
 
 
-@dataclass(slots=True)
-class Job:
+class Job(msgspec.Struct):
     """One write that waits, and what came of it."""
 
     fn: WriteFunction[Any]

@@ -1,7 +1,6 @@
 """PostgreSQL: psycopg on the same writer thread and readers; many processes share the database."""
 
 import asyncio
-import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,6 +18,7 @@ from quarterdeck.domain.errors import Conflict, Invalid, Unavailable
 from quarterdeck.store import migrations
 from quarterdeck.store.batch import Fetched
 from quarterdeck.store.database import (
+    PARAMETER,
     Chain,
     Need,
     Needs,
@@ -38,7 +38,6 @@ CONNECT_SECONDS: Final = 5
 NAME_BYTES_MAX: Final = 63  # the server cuts an application name here
 LOOK_UP_SECONDS: Final = 30  # how long a lost commit is looked up before it counts as unknown
 LINGER_SECONDS: Final = 2  # how long a session whose client is gone may go on before it is ended
-_PARAMETER: Final = re.compile(r"(?<!:):([a-z_]\w*)")
 # The attempt before it is settled by now: so the table holds one row per process, not per group.
 _BEGIN_ATTEMPT: Final = (
     "with settled as (delete from attempts where id = %s)"
@@ -57,7 +56,7 @@ _CHAIN: Final = "select number, hash from leaves where writer = %s order by numb
 @lru_cache(maxsize=1024)
 def translated(sql: str) -> str:
     """The portable `:named` parameters in psycopg's form."""
-    return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))
+    return PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))
 
 
 def _fetching(need: Need) -> tuple[str, Params]:

@@ -3,17 +3,20 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from quarterdeck.domain.errors import Conflict, Corrupt, Unavailable
 from quarterdeck.sources import Clock
 from quarterdeck.store import migrations
 from quarterdeck.store.batch import Fetched
 from quarterdeck.store.database import (
+    PARAMETER,
     Chain,
     Need,
     Needs,
@@ -31,6 +34,23 @@ _NOTHING: Final[Params] = {}
 READERS: Final = 4
 BUSY_SECONDS: Final = 5
 _STATEMENTS_CACHED: Final = 512
+
+
+# What is neither text nor a number is offered to adapters before it is bound as it is, and where
+# there is none, that takes one failed look-up after another. These give back what they got.
+sqlite3.register_adapter(bytes, bytes)
+sqlite3.register_adapter(type(None), {None: None}.get)
+
+
+@lru_cache(maxsize=_STATEMENTS_CACHED)
+def _positional(sql: str) -> tuple[str, Callable[[Params], tuple[Any, ...]]]:
+    """A statement with its names left out, and what takes their values from a row in order.
+
+    To look up the name of each value of each row costs as much as to store it.
+    """
+    first, *others = PARAMETER.findall(sql)
+    values_of = itemgetter(first, *others) if others else lambda row: (row[first],)
+    return PARAMETER.sub("?", sql), values_of
 
 
 def connect(path: Path, *, pages_max: int | None = None) -> sqlite3.Connection:
@@ -90,10 +110,10 @@ class SqliteWrites(_Statements):
 
     def execute_all(self, batch: Sequence[tuple[str, Sequence[Params]]]) -> None:
         """Run each statement for each of its rows."""
-        run = self.connection.executemany
         for sql, rows in batch:
             self._check_open()
-            run(sql, rows)
+            statement, values_of = _positional(sql)
+            self.connection.executemany(statement, map(values_of, rows))
 
     def _check_open(self) -> None:
         # A full disk makes SQLite roll back by itself: what came then would commit by itself, too.

@@ -36,6 +36,8 @@ from quarterdeck.upstream.models.client import Answer, Broken, ModelClient, Unan
 
 _log = structlog.get_logger("gateway")
 _JSON: Final = (b"content-type", b"application/json")
+_HUNG_UP: Final = End(whole=False, because="the client hung up")
+_WHOLE: Final = End(whole=True)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -130,7 +132,7 @@ class _Call:
     async def _forward(self, cleared: Cleared, request: ModelRequest, watch: HangUpWatch) -> None:
         """From here on the action is settled, whatever happens."""
         meter: Meter | None = None
-        end = End(whole=False, because="the client hung up")
+        end = _HUNG_UP
         receipt: Receipt | None = None
         answer: Answer | None = None
         asked = self.gateway.clock.monotonic()
@@ -141,7 +143,7 @@ class _Call:
             self.waited = self.gateway.clock.monotonic() - asked
             meter = self._meter(answer, request)
             await self._pass_on(cleared, answer, request, meter)
-            end = End(whole=True)
+            end = _WHOLE
         except Unanswered as error:
             receipt = error.receipt
             failure = errors.of_vendor(str(error), error.retry_after, cleared.action.id)
@@ -164,7 +166,7 @@ class _Call:
             self.gateway.settle(cleared, receipt)
 
     def _meter(self, answer: Answer, request: ModelRequest) -> Meter:
-        found = {name.lower(): value for name, value in answer.headers}
+        found = dict(answer.headers)
         return Meter(
             self.wire,
             status=answer.status,

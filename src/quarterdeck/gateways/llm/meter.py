@@ -13,7 +13,7 @@ from quarterdeck.domain.money import Usage
 from quarterdeck.gateways.llm.encodings import Plain, plain_of
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class End:
     """How an exchange ended."""
 

@@ -77,6 +77,7 @@ class Answer:
     """A vendor's answer as it arrives, and what was tried before it."""
 
     status: int
+    #: By lower-case name.
     headers: Iterable[tuple[str, str]]
     vendor: str
     model: str
