@@ -181,21 +181,18 @@ class _Call:
         """Send every chunk as it comes, but for the usage event the client did not ask for."""
         withheld = _Withheld(self.wire) if request.withhold_usage and meter.is_plain else None
         begun = ended = False
-        async for chunk in answer.chunks():
+        while not ended:
+            chunk = await answer.more()
             meter.see(chunk)
             passing = chunk if withheld is None else withheld.passing(chunk)
             if not begun:
                 await self._start(cleared, answer, whole=withheld is None)
                 begun = True
-            ended = answer.is_whole  # mostly with the first piece: then it goes as the last one
+            ended = answer.is_whole  # mostly with the first piece, which goes as the last one then
             if ended and withheld is not None:
                 passing += withheld.rest()
             if passing or ended:
                 await self._send(passing, more=not ended)
-        if not begun:
-            await self._start(cleared, answer, whole=withheld is None)
-        if not ended:
-            await self._send(b"" if withheld is None else withheld.rest(), more=False)
 
     async def _send(self, body: bytes, *, more: bool) -> None:
         await self.send({"type": "http.response.body", "body": body, "more_body": more})

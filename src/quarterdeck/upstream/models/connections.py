@@ -92,22 +92,27 @@ class Answer:
     began_ms: int = 0
     _took_ms: int = 0
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The bytes as they come; raises Broken if the vendor stops in the middle."""
-        connection, first = self._connection, self._first
+    async def more(self) -> bytes:
+        """The bytes that have come since; empty at the end. Raises Broken if it never comes."""
+        first, self._first = self._first, b""
+        if first or self._connection is None:
+            return first
         try:
-            if first:
-                yield first
-            while connection is not None and (chunk := await connection.more()):
-                yield chunk
+            return await self._connection.more()
         except Interrupted as error:
             self._end(broken=True)
             raise Broken(f"the vendor's answer broke off: {error}") from error
 
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """All of it as it comes, for whoever does not need the last moment."""
+        while chunk := await self.more():
+            yield chunk
+
     @property
     def is_whole(self) -> bool:
         """Whether nothing comes after what was given out."""
-        return self._connection is not None and self._connection.is_whole
+        connection = self._connection
+        return not self._first and (connection is None or connection.is_whole)
 
     async def read_error(self) -> bytes | None:
         """The body of an error that need not be passed on; None if it is too long to look at.
