@@ -228,10 +228,10 @@ class Connection(asyncio.Protocol):
         if self.status < 200:
             return
         self._headed = True
-        self._framed = self.status in _BODILESS or any(
-            name == "content-length" or (name == "transfer-encoding" and _is_chunked(value))
-            for name, value in self.headers
-        )
+        self._framed = self.status in _BODILESS
+        for name, value in self.headers:
+            if name == "content-length" or (name == "transfer-encoding" and _is_chunked(value)):
+                self._framed = True
 
     def on_body(self, chunk: bytes) -> None:
         """Bytes of the body."""
