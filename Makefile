@@ -6,7 +6,7 @@ UV_VERSION := 0.13.8
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help setup demo test frontend screenshots test-frameworks lock-frameworks check bench peers bench-gateway bench-soak lock-peers lock clean
+.PHONY: help setup demo shop test frontend screenshots test-frameworks lock-frameworks check bench peers bench-gateway bench-soak lock-peers lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to make
@@ -36,13 +36,22 @@ FRONTEND := frontend/package-lock.json frontend/build.py $(wildcard frontend/src
 demo: setup ## a governed fleet at work: make demo [DATA=folder] [EXIT=1] [PORT=7700]
 	@$(BIN)/python examples/demo.py $(if $(DATA),--examples "$(DATA)") $(if $(EXIT),--exit) $(if $(PORT),--port "$(PORT)")
 
+shop: setup ## an agent's tool calls at a shop, under contract: make shop [DATA=folder] [EXIT=1] [PORT=7700]
+	@$(BIN)/python examples/shop.py $(if $(DATA),--data "$(DATA)") $(if $(EXIT),--exit) $(if $(PORT),--port "$(PORT)")
+
 frontend: setup ## the console's scripts: built, and their types checked
 	@.tools/bin/python frontend/build.py --dev --check
+
+# What the tests need of npm: MCP's official conformance suite, and an OAuth provider.
+NODE_PACKAGES := $(addprefix tests/node/,package.json package-lock.json .npmrc environment.py)
+.tools/node/.ready: $(NODE_PACKAGES) .tools/.ready
+	@.tools/bin/python tests/node/environment.py
+	@touch $@
 
 screenshots: frontend ## the pictures of the console in docs/images/console
 	@$(BIN)/python -m tests.console.screenshots
 
-test: setup frontend ## all tests, on SQLite, on a real PostgreSQL and in a real browser
+test: setup frontend .tools/node/.ready ## all tests, on SQLite, on a real PostgreSQL and in a real browser
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || echo "Chromium is not installed, so the tests in a browser are skipped (Debian: apt-get install chromium)"
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
@@ -77,11 +86,18 @@ lock-frameworks: .tools/.ready ## compile the frameworks' locks anew from tests/
 bench: setup ## measured figures, each beside its baseline of the same run
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-peers: setup ## the gateways we compare with, pinned by benchmarks/peers, in .tools/peers: 600 MB
+peers: setup ## the gateways we compare with, pinned by benchmarks/peers, in .tools/peers: 1 GB
 	@$(BIN)/python -m benchmarks.peers.environments
+
+.PHONY: peers-mcp bench-mcp
+peers-mcp: setup
+	@$(BIN)/python -m benchmarks.peers.environments contextforge fastmcp
 
 bench-gateway: peers ## beside LiteLLM's proxy and Portkey's gateway, in one run: 12 minutes [ARGS="--quick --json FILE"]
 	@$(BIN)/python -m benchmarks.comparison $(ARGS)
+
+bench-mcp: peers-mcp ## tool calls beside ContextForge and fastmcp's proxy, in one run: 6 minutes [ARGS="--quick --json FILE"]
+	@$(BIN)/python -m benchmarks.mcp $(ARGS)
 
 bench-soak: setup ## mixed load for 20 minutes, then every call is accounted for [SOAK_MINUTES=5] [ARGS="--rate 100 --json FILE"]
 	@$(BIN)/python -m benchmarks.soak $(if $(SOAK_MINUTES),--minutes "$(SOAK_MINUTES)") $(ARGS)

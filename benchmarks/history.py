@@ -138,6 +138,7 @@ def fleet_files(agents: int) -> dict[str, bytes]:
             "arguments: {type: object, properties: {text: {type: string}}}\n"
             'trust: trusted\nidempotent: true\nreversible: compensation\ncost: "0.001"\n'
             f"timeout_seconds: 5\npython: {{file: tools/tools.py, function: {name}}}\n"
+            f"records: {{written: {1 if effect == 'write' else 0}}}\n"
         )
     for number in range(agents):
         files[f"agents/{_agent(number)}.yaml"] = (
@@ -146,7 +147,7 @@ def fleet_files(agents: int) -> dict[str, bytes]:
             "models:\n  main: {vendor: local, model: small-1}\n"
             "  judge: {vendor: local, model: large-1}\n"
             f"prompt: prompts/agent.md\ntools: [{', '.join(TOOLS)}]\n"
-            'budgets: [{unit: usd, per: day, amount: "50"}]\n'
+            'budgets: [{unit: usd, per: day, amount: "50"}]\nradius: {written: 200000}\n'
         )
     return {path: text.encode() for path, text in files.items()}
 

@@ -74,8 +74,11 @@ def is_whole(buffer: bytearray) -> bool:
     return len(buffer) >= end + 4 + length
 
 
-async def burst(port: int, request: bytes, *, at_once: int, seconds: float) -> Load:
-    """Send the same request over `at_once` connections for some seconds."""
+async def burst(
+    port: int, request: bytes | Callable[[], bytes], *, at_once: int, seconds: float
+) -> Load:
+    """Send the same request, or the next one, over `at_once` connections for some seconds."""
+    following = request if callable(request) else lambda: request
     loop = asyncio.get_running_loop()
     times: list[float] = []
     firsts: list[float] = []
@@ -86,7 +89,7 @@ async def burst(port: int, request: bytes, *, at_once: int, seconds: float) -> L
         nonlocal failed
         _, client = await loop.create_connection(Client, "127.0.0.1", port)
         while (began := time.perf_counter()) < until:
-            status = await client.ask(request)
+            status = await client.ask(following())
             ended = time.perf_counter()
             if status != 200:
                 failed += 1

@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.load import Client
@@ -63,11 +63,20 @@ def arrivals(rate: float, seconds: float, seed: int) -> list[float]:
 
 
 async def steady(
-    port: int, request: bytes, *, rate: float, seconds: float, seed: int = 1
+    port: int,
+    request: bytes | Callable[[], bytes],
+    *,
+    rate: float,
+    seconds: float,
+    seed: int = 1,
 ) -> Steady:
-    """Offer the same call at a mean rate for some seconds; what is not answered by then, is not."""
+    """Offer the same call, or the next one, at a mean rate for some seconds.
+
+    What is not answered by then, is not.
+    """
     due = arrivals(rate, seconds, seed)
-    offering = _Offering(port, request, len(due))
+    following = request if callable(request) else lambda: request
+    offering = _Offering(port, following, len(due))
     began = time.perf_counter() + 0.05
     timer = threading.Thread(
         target=_tell,
@@ -99,8 +108,8 @@ def _tell(loop: asyncio.AbstractEventLoop, offering: "_Offering", due: list[floa
 
 
 class _Offering:
-    def __init__(self, port: int, request: bytes, count: int) -> None:
-        self.port, self.request, self.left = port, request, count
+    def __init__(self, port: int, following: Callable[[], bytes], count: int) -> None:
+        self.port, self.following, self.left = port, following, count
         self.times_ms: list[float] = []
         self.late_ms: list[float] = []
         self.failed = 0
@@ -135,7 +144,7 @@ class _Offering:
                 if client is None or client.lost:
                     _, client = await loop.create_connection(Client, "127.0.0.1", self.port)
                     self._opened.add(client)
-                status = await client.ask(self.request)
+                status = await client.ask(self.following())
             if status == 200:
                 self.times_ms.append((time.perf_counter() - moment) * 1000)
             else:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,7 @@ models: {main: {vendor: raw, model: bench-1}}
 prompt: prompts/clerk.md
 budgets: [{unit: usd, per: day, amount: "1000000"}]
 """
+_NONE: Mapping[str, str] = {}
 
 
 @dataclass
@@ -80,11 +81,13 @@ def listening(module: str, *arguments: str) -> Iterator[int]:
         process.stdout.close()
 
 
-def write_fleet(folder: Path, port: int) -> Path:
+def write_fleet(folder: Path, port: int, more: Mapping[str, str] = _NONE) -> Path:
+    """The small fleet, with files more or others."""
     for path, text in {
         "fleet.yaml": FLEET.replace("PORT", str(port)),
         "agents/clerk.yaml": AGENT,
         "prompts/clerk.md": "You are measured.",
+        **more,
     }.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -93,11 +96,11 @@ def write_fleet(folder: Path, port: int) -> Path:
 
 
 @contextlib.contextmanager
-def server(upstream_port: int) -> Iterator[Server]:
+def server(upstream_port: int, more: Mapping[str, str] = _NONE) -> Iterator[Server]:
     """A server with everything on, and how long it took to answer after a first start."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        fleet = write_fleet(folder / "fleet", upstream_port)
+        fleet = write_fleet(folder / "fleet", upstream_port, more)
         command = [str(Path(sys.executable).parent / "quarterdeck"), "--data", str(folder / "data")]
         _start(command, fleet).terminate_and_wait()
         started = _start(command, fleet)
@@ -128,17 +131,20 @@ class _Started:
 
 def _start(command: list[str], fleet: Path) -> _Started:
     began = time.perf_counter()
-    process = subprocess.Popen(
-        [*command, "--json", "up", "--fleet", str(fleet), "--port", "0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    said = ""
-    for line in process.stdout or ():
-        said += line
-        with contextlib.suppress(json.JSONDecodeError):
-            url = json.loads(said)["url"]
-            httpx2.get(f"{url}/v1/healthz")
-            return _Started(process, time.perf_counter() - began)
-    raise RuntimeError("the server did not start: " + said)
+    with tempfile.TemporaryFile() as log:  # the process keeps it open as long as it runs
+        process = subprocess.Popen(
+            [*command, "--json", "up", "--fleet", str(fleet), "--port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        said = ""
+        for line in process.stdout or ():
+            said += line
+            with contextlib.suppress(json.JSONDecodeError):
+                url = json.loads(said)["url"]
+                httpx2.get(f"{url}/v1/healthz")
+                return _Started(process, time.perf_counter() - began)
+        log.seek(0)
+        logged = log.read().decode(errors="replace")[-3000:]
+    raise RuntimeError(f"the server did not start: {said}{logged}")

@@ -8,15 +8,11 @@ with itself. `make demo` runs it.
 
 import argparse
 import asyncio
-import contextlib
 import csv
 import json
-import os
 import shutil
-import signal
 import socket
 import statistics
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -25,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from rich.console import Console
+from children import Children, console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -37,8 +33,6 @@ AT_ONCE = 8
 STATED = {"sample": {"top1": 0.80, "right": 0.90}, "banking77": {"top1": 0.90, "right": 0.97}}
 COVERAGE_MIN = {"sample": 0.5, "banking77": 0.80}
 INPUT_NANOUSD, OUTPUT_NANOUSD = 150, 600  # per token, as fleet.yaml states them per million
-
-console = Console()
 
 
 @dataclass
@@ -84,9 +78,9 @@ def main() -> int:
         return 2
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
-    with _Children() as children:
+    with Children(WORK) as children:
         console.print("Training the stand-in model on the labelled examples …")
-        standin = children.standin(examples)
+        standin = _standin(children, examples)
         console.print("Starting Quarterdeck on its embedded database …")
         server = children.quarterdeck(_fleet_for(standin["url"]), chosen.port)
         figures = asyncio.run(_work(server, standin["url"], _questions(examples, chosen.limit)))
@@ -119,63 +113,10 @@ def _taken(port: int) -> bool:
     return False
 
 
-class _Children:
-    """The other processes; they end when this one does."""
-
-    def __init__(self) -> None:
-        self._running: list[subprocess.Popen[str]] = []
-
-    def __enter__(self) -> "_Children":
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for child in reversed(self._running):
-            child.terminate()
-        for child in self._running:
-            try:
-                child.wait(timeout=15)
-            except subprocess.TimeoutExpired:
-                child.kill()
-
-    def standin(self, examples: Path) -> dict[str, Any]:
-        """The stand-in model, trained and listening."""
-        command = ["quarterdeck-standin", "classify", "--examples", str(examples)]
-        return self._start([*command, "--warm", "train.csv", "--port", "0"])
-
-    def quarterdeck(self, fleet: Path, port: int) -> dict[str, Any]:
-        """`quarterdeck up` with the example fleet."""
-        command = ["quarterdeck", "--json", "--data", str(WORK / "data"), "up"]
-        said = self._start([*command, "--fleet", str(fleet), "--port", str(port)])
-        known = json.loads((WORK / "data" / "server.json").read_text(encoding="utf-8"))
-        return {**said, "token": known["token"]}
-
-    def _start(self, command: list[str]) -> dict[str, Any]:
-        log = (WORK / f"{command[0]}.log").open("w")
-        child = subprocess.Popen(
-            [str(Path(sys.executable).parent / command[0]), *command[1:]],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
-        self._running.append(child)
-        said = ""
-        for line in child.stdout or ():
-            said += line
-            with contextlib.suppress(json.JSONDecodeError):
-                return dict(json.loads(said))
-        log.close()
-        console.print(f"[red]`{command[0]}` did not start:[/]")
-        console.print(said + (WORK / f"{command[0]}.log").read_text()[-2000:], markup=False)
-        sys.exit(1)
-
-    def wait(self) -> None:
-        """Serve until Ctrl-C."""
-        try:
-            self._running[-1].wait()
-        except KeyboardInterrupt:
-            console.print("\nStopping …")
+def _standin(children: Children, examples: Path) -> dict[str, Any]:
+    """The stand-in model, trained and listening."""
+    command = ["quarterdeck-standin", "classify", "--examples", str(examples)]
+    return children.start([*command, "--warm", "train.csv", "--port", "0"])
 
 
 def _fleet_for(standin_url: str) -> Path:

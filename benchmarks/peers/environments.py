@@ -1,6 +1,8 @@
-"""Makes the environments of the peers from their lock files; `make bench-gateway` does it first.
+"""Makes the environments of the peers from their lock files; the benchmarks' targets do it first.
 
-    python -m benchmarks.peers.environments [--lock]     --lock: make the lock files anew instead
+    python -m benchmarks.peers.environments [--lock] [PEER ...]      all of them unless named
+
+--lock makes their lock files anew instead.
 
 A peer whose environment is absent, or older than its lock file, is an error that says what to do.
 """
@@ -12,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,12 +22,17 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 HERE: Final = Path(__file__).resolve().parent
 PEERS: Final = ROOT / ".tools" / "peers"
 LITELLM, PORTKEY, NODE = PEERS / "litellm", PEERS / "portkey", PEERS / "node"
+CONTEXTFORGE, FASTMCP = PEERS / "contextforge", PEERS / "fastmcp"
 LITELLM_LOCK: Final = HERE / "litellm.lock"
+CONTEXTFORGE_LOCK, FASTMCP_LOCK = HERE / "contextforge.lock", HERE / "fastmcp.lock"
 PORTKEY_FILES: Final = tuple(
     HERE / "portkey" / name for name in ("package.json", "package-lock.json", ".npmrc")
 )
 PORTKEY_START: Final = Path("node_modules/@portkey-ai/gateway/build/start-server.js")
 SET_UP: Final = "run: make peers"
+#: Those from PyPI, and how much room they take, in MB.
+PYTHON_PEERS: Final = {"litellm": 600, "contextforge": 250, "fastmcp": 110}
+ALL: Final = (*PYTHON_PEERS, "portkey")
 
 
 class Absent(Exception):
@@ -36,6 +44,20 @@ def litellm_command() -> list[str]:
     command = LITELLM / "bin" / "litellm"
     _require(LITELLM, "LiteLLM's proxy", (LITELLM_LOCK,), command)
     return [str(LITELLM / "bin" / "python"), str(command)]
+
+
+def contextforge_command() -> list[str]:
+    """How IBM ContextForge's modules are started; `mcpgateway` is its server."""
+    command = CONTEXTFORGE / "bin" / "mcpgateway"
+    _require(CONTEXTFORGE, "ContextForge", (CONTEXTFORGE_LOCK,), command)
+    return [str(CONTEXTFORGE / "bin" / "python"), "-m"]
+
+
+def fastmcp_command() -> list[str]:
+    """How fastmcp's proxy is started: by a script of five lines."""
+    python = FASTMCP / "bin" / "python"
+    _require(FASTMCP, "fastmcp's proxy", (FASTMCP_LOCK,), python)
+    return [str(python), str(HERE / "fastmcp_proxy.py")]
 
 
 def portkey_command() -> list[str]:
@@ -50,31 +72,44 @@ def portkey_command() -> list[str]:
 def versions() -> dict[str, str]:
     """What is pinned, by name."""
     package = json.loads(PORTKEY_FILES[0].read_text(encoding="utf-8"))
-    pinned = (HERE / "litellm.in").read_text(encoding="utf-8").strip()
     node = _node()
     said = "" if node is None else subprocess.check_output([*node, "--version"], text=True).strip()
     return {
-        "litellm": pinned.split("==")[1],
+        **{name: _asked(name).split("==")[1] for name in PYTHON_PEERS},
         "portkey": package["dependencies"]["@portkey-ai/gateway"],
         "node": said,
     }
 
 
-def make() -> None:
+def _asked(name: str) -> str:
+    return (HERE / f"{name}.in").read_text(encoding="utf-8").strip()
+
+
+def make(names: Sequence[str]) -> None:
     """Make what is absent or old."""
-    if not _is_fresh(LITELLM, (LITELLM_LOCK,)):
-        _make_litellm()
-    if not _is_fresh(PORTKEY, PORTKEY_FILES):
-        _make_portkey()
+    for name in names:
+        if name == "portkey" and not _is_fresh(PORTKEY, PORTKEY_FILES):
+            _make_portkey()
+        if name in PYTHON_PEERS and not _is_fresh(PEERS / name, (HERE / f"{name}.lock",)):
+            _make_python(name)
 
 
-def lock() -> None:
+def lock(names: Sequence[str]) -> None:
     """Make the lock files anew: hashes of everything, and no host."""
+    for name in names:
+        _lock_portkey() if name == "portkey" else _lock_python(name)
+
+
+def _lock_python(name: str) -> None:
     uv = str(ROOT / ".tools" / "bin" / "uv")
-    LITELLM_LOCK.unlink(missing_ok=True)  # else old pins are kept
+    locked = HERE / f"{name}.lock"
+    locked.unlink(missing_ok=True)  # else old pins are kept
     flags = ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-header"]
-    flags += ["--no-annotate", "-q", "-o", str(LITELLM_LOCK)]
-    _run([uv, "pip", "compile", *flags, str(HERE / "litellm.in")], ROOT)
+    flags += ["--no-annotate", "-q", "-o", str(locked)]
+    _run([uv, "pip", "compile", *flags, str(HERE / f"{name}.in")], ROOT)
+
+
+def _lock_portkey() -> None:
     package, locked, _ = PORTKEY_FILES
     locked.unlink(missing_ok=True)
     _run([*_npm(), "install", "--package-lock-only", "--loglevel=error"], package.parent)
@@ -84,17 +119,18 @@ def lock() -> None:
     locked.write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")
 
 
-def _make_litellm() -> None:
+def _make_python(name: str) -> None:
     uv = ROOT / ".tools" / "bin" / "uv"
     if not uv.exists():
         raise Absent(f"`uv` is not in .tools; {SET_UP}")
-    print("installing LiteLLM's proxy (600 MB) ...", flush=True)
-    shutil.rmtree(LITELLM, ignore_errors=True)
-    _run([str(uv), "venv", "-q", "--python", sys.executable, str(LITELLM)], ROOT)
-    python = str(LITELLM / "bin" / "python")
+    folder, locked = PEERS / name, HERE / f"{name}.lock"
+    print(f"installing {_asked(name)} ({PYTHON_PEERS[name]} MB) ...", flush=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    _run([str(uv), "venv", "-q", "--python", sys.executable, str(folder)], ROOT)
+    python = str(folder / "bin" / "python")
     sync = [str(uv), "pip", "sync", "-q", "--require-hashes", "--compile-bytecode"]
-    _run([*sync, "--python", python, str(LITELLM_LOCK)], ROOT)
-    _stamp(LITELLM, (LITELLM_LOCK,))
+    _run([*sync, "--python", python, str(locked)], ROOT)
+    _stamp(folder, (locked,))
 
 
 def _make_portkey() -> None:
@@ -175,7 +211,10 @@ def _digest(locked: tuple[Path, ...]) -> str:
 
 if __name__ == "__main__":
     os.umask(0o022)
+    chosen = [name for name in sys.argv[1:] if name != "--lock"] or list(ALL)
+    if unknown := set(chosen) - set(ALL):
+        sys.exit(f"no peer {', '.join(sorted(unknown))}; there are: {', '.join(ALL)}")
     try:
-        lock() if "--lock" in sys.argv[1:] else make()
+        lock(chosen) if "--lock" in sys.argv[1:] else make(chosen)
     except Absent as error:
         sys.exit(str(error))

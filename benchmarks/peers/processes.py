@@ -2,18 +2,26 @@
 
 import contextlib
 import http.client
+import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks.peers.environments import Absent, litellm_command, portkey_command
+from benchmarks.peers.environments import (
+    Absent,
+    contextforge_command,
+    fastmcp_command,
+    litellm_command,
+    portkey_command,
+)
 
 START_SECONDS: Final = 90
 STOP_SECONDS: Final = 10
@@ -39,6 +47,37 @@ LITELLM_ENVIRONMENT: Final = {
 }
 
 
+#: The least it can be: no rate limits, caches, metrics, logs to the database, headers or plug-ins.
+#: A server it is told of must be signed in for, so a token it is.
+CONTEXTFORGE_ENVIRONMENT: Final = {
+    "AUTH_REQUIRED": "true",
+    "CACHE_TYPE": "none",
+    "COMPRESSION_ENABLED": "false",
+    "CORRELATION_ID_ENABLED": "false",
+    "DB_METRICS_RECORDING_ENABLED": "false",
+    "JSON_RESPONSE_ENABLED": "true",
+    "LOG_LEVEL": "ERROR",
+    "MCPGATEWAY_ADMIN_API_ENABLED": "true",
+    "MCPGATEWAY_UI_ENABLED": "false",
+    "OBSERVABILITY_ENABLED": "false",
+    "PLATFORM_ADMIN_EMAIL": "admin@example.com",
+    "PLUGINS_ENABLED": "false",
+    "RATE_LIMITING_ENABLED": "false",
+    "SECURITY_HEADERS_ENABLED": "false",
+    "SSRF_ALLOW_LOCALHOST": "true",
+    "SSRF_ALLOW_PRIVATE_NETWORKS": "true",
+    "STRUCTURED_LOGGING_ENABLED": "false",
+    "TOKEN_USAGE_LOGGING_ENABLED": "false",
+    "USE_STATEFUL_SESSIONS": "true",  # without, it begins a session upstream for every call
+}
+SECRETS: Final = (
+    "JWT_SECRET_KEY",
+    "AUTH_ENCRYPTION_SECRET",
+    "PLATFORM_ADMIN_PASSWORD",
+    "BASIC_AUTH_PASSWORD",
+)
+
+
 @dataclass(frozen=True)
 class Peer:
     """A peer that answers."""
@@ -46,6 +85,7 @@ class Peer:
     pid: int
     port: int
     seconds: float
+    credential: str = KEY
 
 
 @contextlib.contextmanager
@@ -69,6 +109,55 @@ def portkey() -> Iterator[Peer]:
         command = [*portkey_command(), f"--port={port}", "--headless"]
         more = {"NODE_ENV": "production"}
         with _running("Portkey's gateway", command, port, Path(name), more) as peer:
+            yield peer
+
+
+@contextlib.contextmanager
+def contextforge(upstream_port: int) -> Iterator[Peer]:
+    """IBM ContextForge, told of the upstream as its server `raw`."""
+    with tempfile.TemporaryDirectory() as name:
+        port = free_port()
+        more = dict(CONTEXTFORGE_ENVIRONMENT)
+        more |= {secret: secrets.token_urlsafe(48) for secret in SECRETS}
+        more["DATABASE_URL"] = f"sqlite:///{name}/contextforge.db"
+        python = contextforge_command()
+        command = [*python, "mcpgateway.cli", "--host", "127.0.0.1", "--port", str(port)]
+        with _running("ContextForge", command, port, Path(name), more) as peer:
+            token = subprocess.check_output(
+                [
+                    *(*python, "mcpgateway.utils.create_jwt_token", "--admin", "--exp", "600"),
+                    *("--username", more["PLATFORM_ADMIN_EMAIL"]),
+                    *("--secret", more["JWT_SECRET_KEY"]),
+                ],
+                env={"PATH": os.environ["PATH"], "HOME": name, **more},
+                cwd=name,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            ).strip()
+            _introduce(port, token, upstream_port)
+            yield replace(peer, credential=token)
+
+
+def _introduce(port: int, token: str, upstream_port: int) -> None:
+    told = {"name": "raw", "transport": "STREAMABLEHTTP"}
+    body = json.dumps({**told, "url": f"http://127.0.0.1:{upstream_port}/mcp"})
+    headers = {"content-type": "application/json", "authorization": f"Bearer {token}"}
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("POST", "/gateways", body, headers)
+    answer = connection.getresponse()
+    said = answer.read().decode(errors="replace")
+    connection.close()
+    if answer.status not in (200, 201):
+        raise Absent(f"ContextForge would not know the upstream ({answer.status}):\n{said[-3000:]}")
+
+
+@contextlib.contextmanager
+def fastmcp(upstream_port: int) -> Iterator[Peer]:
+    """fastmcp's proxy in front of the upstream."""
+    with tempfile.TemporaryDirectory() as name:
+        port = free_port()
+        command = [*fastmcp_command(), str(port), f"http://127.0.0.1:{upstream_port}/mcp"]
+        with _running("fastmcp's proxy", command, port, Path(name), {}) as peer:
             yield peer
 
 

@@ -65,6 +65,7 @@ autonomy: L2
 models: {main: {vendor: steady, model: steady-1}, judge: {vendor: rough, model: rough-1}}
 prompt: prompts/clerk.md
 tools: [note]
+radius: {written: 500000000}
 budgets: [{unit: usd, per: day, amount: "1000000"}]
 """
 TOOL = """
@@ -76,6 +77,7 @@ trust: trusted
 idempotent: true
 reversible: compensation
 cost: "0.002"
+records: {written: 1}
 timeout_seconds: 30
 python: {file: tools/tools.py, function: note}
 """

@@ -2,7 +2,14 @@
 import { switchTheme } from "./theme";
 import type { Timeline } from "./timeline";
 
-const SECTIONS: Record<string, string> = { f: "/", r: "/runs", c: "/costs", h: "/health" };
+const SECTIONS: Record<string, string> = {
+  f: "/",
+  r: "/runs",
+  w: "/approvals",
+  t: "/tools",
+  c: "/costs",
+  h: "/health",
+};
 const TOGETHER_MS = 1_200;
 
 export function listenKeys(timeline: Timeline | null): void {

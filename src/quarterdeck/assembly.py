@@ -32,8 +32,17 @@ from quarterdeck.gateways.alive import Alive
 from quarterdeck.gateways.llm.exchange import ModelGateway
 from quarterdeck.gateways.llm.routes import Endpoint
 from quarterdeck.gateways.llm.routes import endpoints as model_endpoints
+from quarterdeck.gateways.mcp import oauth
+from quarterdeck.gateways.mcp import routes as mcp_routes
+from quarterdeck.gateways.mcp.door import door
+from quarterdeck.gateways.mcp.gateway import McpGateway
+from quarterdeck.gateways.mcp.places import Places
+from quarterdeck.gateways.plans import PlansGateway
 from quarterdeck.gateways.routes import DataPlane
 from quarterdeck.keys import SealingKey
+from quarterdeck.loops.forget_rates import forget_rates
+from quarterdeck.loops.forget_secrets import forget_secrets
+from quarterdeck.loops.refresh_definitions import refresh_definitions
 from quarterdeck.loops.renew_lease import renew_lease, watch_standing
 from quarterdeck.loops.seal_ledger import seal_ledger
 from quarterdeck.loops.settle_spooled import settle_spooled
@@ -41,23 +50,30 @@ from quarterdeck.loops.settle_unanswered import settle_unanswered
 from quarterdeck.loops.sweep_actions import sweep_actions
 from quarterdeck.loops.ticking import Tick
 from quarterdeck.loops.watch_disk import watch_disk
+from quarterdeck.orchestration.carrying import Carrying
 from quarterdeck.orchestration.runner import Runner
 from quarterdeck.services import Services
 from quarterdeck.services.actions import Actions
 from quarterdeck.services.agents import Agents
+from quarterdeck.services.approvals import Approvals
 from quarterdeck.services.backups import Backups
+from quarterdeck.services.blast_radius import BlastRadii
 from quarterdeck.services.changes import Changes
+from quarterdeck.services.consents import Consents
 from quarterdeck.services.conversations import Conversations
 from quarterdeck.services.costs import Costs
+from quarterdeck.services.definitions import Definitions
 from quarterdeck.services.health import Health
 from quarterdeck.services.keys import Keys
 from quarterdeck.services.ledger import LedgerReadings
 from quarterdeck.services.overview import Overview
+from quarterdeck.services.plans import Plans
 from quarterdeck.services.replies import Replies
 from quarterdeck.services.runs import Runs
 from quarterdeck.services.search import Search
 from quarterdeck.services.secrets import Secrets
 from quarterdeck.services.sessions import EndedSessions
+from quarterdeck.services.suggestions import Suggestions
 from quarterdeck.services.timeline import Timeline
 from quarterdeck.services.views import Views
 from quarterdeck.settings import Settings
@@ -68,14 +84,10 @@ from quarterdeck.store.keys import Keyring
 from quarterdeck.store.postgresql import PostgresqlDatabase
 from quarterdeck.store.sqlite import SqliteDatabase
 from quarterdeck.store.standing import Process
-from quarterdeck.upstream.credentials import Credentials
 from quarterdeck.upstream.models.call import ModelCall
 from quarterdeck.upstream.models.client import ModelClient
-from quarterdeck.upstream.models.connections import Wireline
-from quarterdeck.upstream.models.lines import Lines
-from quarterdeck.upstream.models.pool import Pool
+from quarterdeck.upstream.reach import Connections, Reach, connections, reach
 from quarterdeck.upstream.tools.call import ToolCalls
-from quarterdeck.upstream.tools.python import PythonTools
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +107,10 @@ class House:
     models: ModelClient
     tools: ToolCalls
     runner: Runner
+    carrying: Carrying
     services: Services
     gateways: Mapping[str, ModelGateway]
+    mcp: McpGateway
     driving: Driving
     sessions: Sessions
     live: Live
@@ -137,11 +151,14 @@ async def house(settings: Settings, *, role: str) -> AsyncIterator[House]:
         stack.push_async_callback(db.close)
         await _join(db, process, ids.new("inc"), alone=settings.database_url is None)
         stack.push_async_callback(_leave, db, process)
-        pool = await stack.enter_async_context(Pool())
+        outside = await stack.enter_async_context(connections(clock))
         cookie_key = await Keyring(db, master, dice, {}).cookie_key()
-        built = _build(settings, process, db, master, pool, cookie_key)
+        built = _build(settings, process, db, master, outside, cookie_key)
         stack.push_async_callback(built.tools.python.close)
+        stack.push_async_callback(built.tools.mcp.close)
         stack.push_async_callback(built.settling.drain)
+        stack.push_async_callback(built.mcp.passing.drain)
+        stack.push_async_callback(built.carrying.drain)
         stack.push_async_callback(built.driving.drain)
         yield built
 
@@ -162,7 +179,7 @@ def _build(
     process: Process,
     db: Database,
     master: SealingKey,
-    pool: Pool,
+    outside: Connections,
     cookie_key: bytes,
 ) -> House:
     clock, dice = SystemClock(), SystemDice()
@@ -170,31 +187,21 @@ def _build(
     bindings = Bindings(db)
     checkpoint = _checkpoint(settings, process, db, keyring, bindings)
     settling = Settling(checkpoint)
-    credentials = Credentials(db=db, master=master, clock=clock, environment=settings.secrets)
-    lines = Lines(clock.monotonic)
-    client = ModelClient(
-        wireline=Wireline(pool, clock.monotonic),
-        credentials=credentials,
-        lines=lines,
-        clock=clock,
-        dice=dice,
-        is_current=checkpoint.is_current,
-        may_go_on=checkpoint.may_go_on,
-    )
-    tools = ToolCalls(
-        PythonTools(
-            folder=settings.folder / "tools", clock=clock, private=(settings.master_key_file,)
-        ),
-        checkpoint.is_current,
-    )
+    reached = reach(settings, checkpoint, outside)
+    tools = reached.tools
     gateways = {
         wire.name: ModelGateway(
-            wire=wire, checkpoint=checkpoint, client=client, clock=clock, settle=settling.start
+            wire=wire,
+            checkpoint=checkpoint,
+            client=reached.models,
+            clock=clock,
+            settle=settling.start,
         )
         for wire in WIRES.values()
     }
-    runner = Runner(checkpoint, ModelCall(client), tools)
-    services = _services(settings, db, master, keyring, bindings, lines)
+    runner = Runner(checkpoint, ModelCall(reached.models), tools)
+    carrying = Carrying(checkpoint=checkpoint, tools=tools)
+    services = _services(settings, master, reached, carrying)
     return House(
         settings=settings,
         process=process,
@@ -206,9 +213,10 @@ def _build(
         bindings=bindings,
         checkpoint=checkpoint,
         settling=settling,
-        models=client,
+        models=reached.models,
         tools=tools,
         runner=runner,
+        carrying=carrying,
         services=services,
         driving=Driving(runs=services.runs, runner=runner),
         sessions=Sessions(key=cookie_key, clock=clock, dice=dice),
@@ -216,6 +224,15 @@ def _build(
         local_token=dice.token(),
         local_user=getpass.getuser(),
         gateways=gateways,
+        mcp=mcp_routes.build(
+            mcp_routes.Parts(
+                checkpoint=checkpoint,
+                mcp=tools.mcp,
+                use=tools.use,
+                door=door(checkpoint, outside.named, outside.public),
+                places=Places.of(settings.host, settings.gateway_url),
+            )
+        ),
     )
 
 
@@ -236,31 +253,54 @@ def _checkpoint(
 
 
 def _services(
-    settings: Settings,
-    db: Database,
-    master: SealingKey,
-    keyring: Keyring,
-    bindings: Bindings,
-    lines: Lines,
+    settings: Settings, master: SealingKey, reached: Reach, carrying: Carrying
 ) -> Services:
     clock, dice, ids = SystemClock(), SystemDice(), TimeSortedIds()
+    checkpoint = carrying.checkpoint
+    db = checkpoint.db
+    keyring, bindings, seals = checkpoint.keyring, checkpoint.bindings, checkpoint.seals
+    catalog = carrying.tools.mcp.catalog
+    definitions = Definitions(
+        db=db, bindings=bindings, dice=dice, states=catalog.states, released=catalog.released
+    )
     runs = Runs(db=db, bindings=bindings, keyring=keyring, clock=clock, ids=ids, dice=dice)
+    secrets = Secrets(db=db, master=master, clock=clock, dice=dice)
+    consents = Consents(
+        bindings=bindings,
+        secrets=secrets,
+        issuers=reached.consents,
+        opened=catalog.opened,
+    )
     return Services(
         actions=Actions(db=db),
         agents=Agents(bindings=bindings),
+        approvals=Approvals(db=db, keyring=keyring, seals=seals, dice=dice),
+        blast_radii=BlastRadii(bindings=bindings),
         backups=Backups(db=db, settings=settings, clock=clock, dice=dice),
         changes=Changes(db=db, bindings=bindings, clock=clock, dice=dice),
+        consents=consents,
         conversations=Conversations(db=db),
         costs=Costs(db=db, clock=clock),
-        health=Health(db=db, settings=settings, bindings=bindings, clock=clock, lines=lines.states),
+        definitions=definitions,
+        health=Health(
+            db=db,
+            settings=settings,
+            bindings=bindings,
+            clock=clock,
+            lines=reached.vendors.states,
+            servers=reached.servers.states,
+            definitions=definitions,
+        ),
         keys=Keys(db=db, bindings=bindings, clock=clock, ids=ids, dice=dice),
         ledger=LedgerReadings(db=db, keyring=keyring, clock=clock, dice=dice),
         overview=Overview(db=db, bindings=bindings, settings=settings, clock=clock),
+        plans=Plans(db=db),
         replies=Replies(db=db, keyring=keyring, clock=clock, dice=dice),
         runs=runs,
         search=Search(db=db, clock=clock, runs=runs),
-        secrets=Secrets(db=db, master=master, dice=dice),
+        secrets=secrets,
         sessions=EndedSessions(db=db),
+        suggestions=Suggestions(db=db, seals=seals, runs=runs, carry=carrying.call),
         timeline=Timeline(db=db),
         views=Views(db=db),
     )
@@ -269,12 +309,17 @@ def _services(
 def application(built: House, *, role: str = "all") -> Endpoint:
     """The whole product as one ASGI application; a role leaves out what it does not serve."""
     actions = ActionsGateway(checkpoint=built.checkpoint)
+    plans = PlansGateway(checkpoint=built.checkpoint, carry=built.carrying.plan)
     plane: dict[tuple[str, str], Endpoint] = {}
     if role in ("all", "gateway"):
         plane = model_endpoints(built.gateways, built.checkpoint, built.clock)
+        plane |= mcp_routes.endpoints(built.mcp)
+        plane |= oauth.endpoints(built.bindings)
         plane |= {
             ("POST", "/v1/actions"): actions.admit,
             ("POST", "/v1/actions/{action}/receipt"): actions.receipt,
+            ("POST", "/v1/plans"): plans.judge,
+            ("POST", "/v1/plans/{plan}/carry-out"): plans.carry_out,
         }
     return DataPlane(plane, _people(built, role))
 
@@ -322,6 +367,11 @@ def ticks(built: House) -> list[Tick]:
             run=lambda: watch_standing(built.db, checkpoint.watch),
         ),
         Tick(name="settle_spooled", seconds=2, run=lambda: settle_spooled(checkpoint)),
+        Tick(
+            name="refresh_definitions",
+            seconds=2,
+            run=lambda: refresh_definitions(built.bindings, built.tools.mcp.catalog.refresh),
+        ),
         Tick(name="settle_unanswered", seconds=1, run=lambda: settle_unanswered(checkpoint)),
     ]
     if built.settings.database_url is None:  # else it is the server's disk that counts
@@ -345,4 +395,6 @@ def _shared_ticks(built: House) -> list[Tick]:
             seconds=SEAL_SECONDS_MAX,
             run=lambda: seal_ledger(built.db, built.keyring),
         ),
+        Tick(name="forget_rates", seconds=600, run=lambda: forget_rates(built.db, built.clock)),
+        Tick(name="forget_secrets", seconds=60, run=lambda: forget_secrets(built.db)),
     ]

@@ -21,6 +21,7 @@ NAMES: Final = {
     "QUARTERDECK_AGENT_KEY": "for programs with the SDK: an agent's key, to start its runs with",
     "QUARTERDECK_RUN": "inside a run: its id, as `runs start` and `exec` export it",
     "QUARTERDECK_CREDENTIAL": "inside a run: its credential, good for as long as the run",
+    "QUARTERDECK_MCP_URL": "inside a run: the MCP server of all tools that its agent is granted",
 }
 
 

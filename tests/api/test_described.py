@@ -87,7 +87,23 @@ async def test_every_change_that_adds_something_takes_an_idempotency_key(
         if method == "post"
         and "Idempotency-Key" not in {p["name"] for p in operation.get("parameters", ())}
     }
-    assert without == {"/v1/backups", "/v1/ledger/verify", "/v1/sign-in-links"}
+    # What a person decides happens once by itself: whoever comes second is told who did.
+    decided = {
+        "/v1/approvals/{approval}",
+        "/v1/approvals/{approval}/reveal",
+        "/v1/servers/{name}/sign-in/answer",
+        "/v1/suggestions/{suggestion}/carry-out",
+        "/v1/suggestions/{suggestion}/dismiss",
+        "/v1/suggestions/{suggestion}/reveal",
+        "/v1/tools/{name}/release",
+    }
+    assert without == {
+        "/v1/backups",
+        "/v1/ledger/verify",
+        "/v1/servers/{name}/sign-in",
+        "/v1/sign-in-links",
+        *decided,
+    }
 
 
 async def test_a_link_leads_to_an_operation_that_takes_it(described: dict[str, Any]) -> None:

@@ -124,6 +124,35 @@ async def test_a_secret_goes_in_and_never_comes_out(tmp_path: Path) -> None:
         assert (await api.owner.put("/v1/secrets/K", json={"value": " "})).status_code == 400
 
 
+async def test_a_secret_is_rotated_once_for_its_key_and_only_if_it_is_there(tmp_path: Path) -> None:
+    async with calling(tmp_path) as api:
+        url = "/v1/secrets/KEY/rotate"
+        assert (await api.owner.post(url, json={"value": "new"})).status_code == 404
+        await api.owner.put("/v1/secrets/KEY", json={"value": "old"})
+        for _ in range(2):
+            again = {"idempotency-key": "r-1"}
+            rotated = await api.owner.post(url, json={"value": "new"}, headers=again)
+            assert rotated.status_code == 204
+        assert (await api.owner.post(url, json={"value": "new"})).status_code == 409
+        for body in (
+            {"value": " "},
+            {"value": "x", "overlap_seconds": -1},
+            {},
+            {"value": "x", "y": 1},
+        ):
+            assert (await api.owner.post(url, json=body)).status_code == 400
+        [shown] = (await api.owner.get("/v1/secrets")).json()["items"]
+        assert shown["before_until"] is not None
+        assert shown["age_days"] == 0
+        told = {"value": "newer", "overlap_seconds": 0}
+        assert (await api.owner.post(url, json=told)).status_code == 204
+        [shown] = (await api.owner.get("/v1/secrets")).json()["items"]
+        assert shown["before_until"] is None
+        entries = await api.owner.get("/v1/ledger/proof", params={"subject": "KEY"})
+        assert "secret_rotated" in entries.text
+        assert "newer" not in entries.text
+
+
 async def test_an_export_of_the_ledger_satisfies_the_offline_verifier(tmp_path: Path) -> None:
     async with calling(tmp_path) as api:
         run = await api.external_run()

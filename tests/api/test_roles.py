@@ -22,8 +22,12 @@ BODIES: dict[tuple[str, str], Any] = {
     ("post", "/v1/runs"): {"agent": "clerk", "kind": "external"},
     ("post", "/v1/runs/{run}/end"): {"state": "succeeded"},
     ("post", "/v1/keys"): {"agent": "clerk"},
+    ("post", "/v1/approvals/{approval}"): {"answer": "deny", "digest": "0" * 64},
+    ("post", "/v1/suggestions/{suggestion}/dismiss"): {"because": "x"},
+    ("post", "/v1/tools/{name}/release"): {"hash": "sha256:" + "0" * 64},
     ("post", "/v1/backups"): {"file": "/nowhere/at/all/copy.db"},
     ("put", "/v1/secrets/{name}"): {"value": "x"},
+    ("post", "/v1/secrets/{name}/rotate"): {"value": "x"},
     ("post", "/v1/fleet"): {
         "files": {path: base64.b64encode(text).decode() for path, text in files().items()}
     },

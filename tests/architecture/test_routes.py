@@ -9,11 +9,15 @@ from quarterdeck.gateways.actions import ActionsGateway
 from quarterdeck.gateways.llm.exchange import ModelGateway
 from quarterdeck.gateways.llm.models import ModelList
 from quarterdeck.gateways.llm.routes import Addressed
+from quarterdeck.gateways.mcp.gateway import McpGateway
+from quarterdeck.gateways.mcp.oauth import ResourceMetadata
+from quarterdeck.gateways.plans import PlansGateway
 from quarterdeck.gateways.routes import DataPlane
 from tests.fleets import files
 from tests.serving import running
 
-HARMLESS = (ModelList,)
+#: What says where to sign in: it has no effect, and knows no run.
+HARMLESS = ResourceMetadata
 
 
 async def test_every_data_plane_endpoint_holds_a_checkpoint(tmp_path: Path) -> None:
@@ -25,7 +29,10 @@ async def test_every_data_plane_endpoint_holds_a_checkpoint(tmp_path: Path) -> N
         for endpoint in plane.endpoints.values():
             owner = getattr(endpoint, "__self__", endpoint)
             owner = owner.gateway if isinstance(owner, Addressed) else owner
-            assert isinstance(owner, ModelGateway | ActionsGateway | ModelList), owner
+            if isinstance(owner, HARMLESS):
+                continue
+            kinds = ModelGateway | ActionsGateway | PlansGateway | McpGateway | ModelList
+            assert isinstance(owner, kinds), owner
             assert owner.checkpoint is server.house.checkpoint
 
 

@@ -111,9 +111,15 @@ def test_only_redaction_makes_redacted_content() -> None:
 def test_every_effect_takes_a_cleared_first() -> None:
     effects = {
         "upstream/credentials.py:of",
+        "upstream/credentials.py:at",
+        "upstream/tools/http.py:call",
+        "upstream/tools/visits.py:visit",
         "upstream/models/call.py:ask",
         "upstream/models/client.py:open",
         "upstream/tools/call.py:use",
+        "upstream/tools/mcp.py:call",
+        "upstream/tools/mcp.py:open",
+        "upstream/tools/mcp_peers.py:ask",
         "upstream/tools/python.py:call",
     }
     seen = set()

@@ -154,6 +154,13 @@ def test_keys_and_secrets_by_hand(tmp_path: Path) -> None:
         assert "K" in shown.out
         assert value not in shown.out
         assert command("secrets", "set", "K", folder=tmp_path, given="").status == 2
+        turned = command(
+            "secrets", "rotate", "K", "--overlap-hours", "1", folder=tmp_path, given="another\n"
+        )
+        assert turned.out == "Rotated K.\n"
+        listed = command("secrets", "list", folder=tmp_path).out
+        assert "old value until" in listed
+        assert "another" not in listed
         assert command("secrets", "remove", "K", folder=tmp_path).status == 0
         assert "No secrets." in command("secrets", "list", folder=tmp_path).out
 

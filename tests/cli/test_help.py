@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -21,12 +22,16 @@ HEAVY = ("fastapi", "pydantic", "rich.table", "httpx2", "uvicorn", "aiohttp", "s
 
 def commands() -> Iterator[tuple[str, ...]]:
     """Every command by its words."""
-    root = typer.main.get_command(app)
-    for name, one in root.commands.items():  # type: ignore[attr-defined]
-        if inner := getattr(one, "commands", None):
-            yield from ((name, sub) for sub in inner)
-        else:
-            yield (name,)
+    yield from _below(typer.main.get_command(app), ())
+
+
+def _below(one: Any, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    inner = getattr(one, "commands", None)
+    if inner is None:
+        yield words
+        return
+    for name, sub in inner.items():
+        yield from _below(sub, (*words, name))
 
 
 @pytest.mark.parametrize("words", sorted(commands()), ids=" ".join)

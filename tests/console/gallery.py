@@ -14,9 +14,11 @@ from typing import Any
 import orjson
 
 from quarterdeck.assembly import House
+from quarterdeck.checkpoint import plans
 from quarterdeck.domain.actions import Cleared, Content, Effect, Proposal, Receipt, Tokens
 from quarterdeck.domain.money import Usage
 from quarterdeck.domain.people import Caller
+from quarterdeck.domain.plans import Step
 from quarterdeck.domain.runs import RunOutcome
 from quarterdeck.services.runs import StartedRun
 from quarterdeck.store import actions
@@ -55,7 +57,8 @@ _AGENTS = {
     "refunds": ("support", "Prepares refunds that the policy covers and asks for the rest.",
                 "L2", "large-2", "look_up_order, refund, send_reply, escalate", "12"),
     "replies": ("support", "Drafts answers to customers in their language.",
-                "L1", "small-2", "look_up_order, search_help, draft_reply, escalate", "0.02"),
+                "L1", "small-2",
+                "look_up_order, search_help, draft_reply, send_reply, escalate", "0.02"),
     "research": ("product", "Collects what customers ask for, with its sources.",
                  "L3", "large-2", "search_help, draft_reply, escalate", "20"),
 }  # fmt: skip
@@ -66,6 +69,17 @@ _TOOLS = {
     "draft_reply": ("draft", "trusted", "Writes a draft a person sends."),
     "send_reply": ("write", "trusted", "Sends an answer to the customer."),
     "refund": ("privileged", "trusted", "Pays money back to a customer."),
+}
+_DOES = {
+    "route_ticket": "records: {written: 1}\n",
+    "send_reply": "messages: 1\nrates: [{calls: 60, per: hour}]\n",
+    "refund": 'records: {written: 1}\nmoves: [{currency: USD, most: "250"}]\n'
+    "rates: [{calls: 4, per: hour}]\n",
+}
+_RADIUS = {
+    "triage": "{written: 12500}",
+    "refunds": '{money: {USD: "1000"}, written: 4, messages: 60}',
+    "replies": "{messages: 60}",
 }
 _QUESTIONS = (
     "My card was charged twice for order 48213.",
@@ -97,6 +111,7 @@ def files() -> Mapping[str, bytes]:
             f"models:\n  main: {{vendor: local, model: {model}}}{judge}\n"
             f"prompt: prompts/{name}.md\ntools: [{tools}]\n"
             f'budgets: [{{unit: usd, per: day, amount: "{cap}"}}]\n'
+            f"radius: {_RADIUS.get(name, '{}')}\n"
         )
     for name, (effect, trust, words) in _TOOLS.items():
         found[f"tools/{name}.yaml"] = (
@@ -104,7 +119,7 @@ def files() -> Mapping[str, bytes]:
             "arguments:\n  type: object\n  properties:\n    order: {type: string}\n"
             "    text: {type: string}\n    queue: {type: string}\n    amount: {type: string}\n"
             'idempotent: true\nreversible: compensation\ncost: "0.0004"\ntimeout_seconds: 5\n'
-            f"python: {{file: tools/tools.py, function: {name}}}\n"
+            f"python: {{file: tools/tools.py, function: {name}}}\n{_DOES.get(name, '')}"
         )
     return {path: text.encode() for path, text in found.items()}
 
@@ -117,6 +132,10 @@ class Gallery:
     doubtful_run: str = ""
     hostile_run: str = ""
     plain_run: str = ""
+    approval: str = ""
+    answered: str = ""
+    suggestion: str = ""
+    plan: str = ""
 
 
 async def fill(house: House, *, more_actions: int = 0) -> Gallery:
@@ -135,6 +154,10 @@ async def fill(house: House, *, more_actions: int = 0) -> Gallery:
     made.long_run = await play.long(more_actions)
     await play.refund_held()
     made.doubtful_run = await play.doubtful()
+    made.answered = await play.asked("48190", approve=True)
+    made.approval = await play.asked("48213", approve=False)
+    made.suggestion = await play.suggested()
+    made.plan = await play.planned()
     await play.running()
     await house.settling.drain()
     await house.db.write(lambda tx: _spread(tx, house.clock.micros()))
@@ -260,6 +283,47 @@ class _Play:
         await self.ask(run, talk, "large-2", _answer("", [_call("refund", asked)]))
         await self.use(run, "refund", asked, _said({}))
         await self.end(run, "escalated", "a refund of 39.90 EUR waits for somebody's yes")
+
+    async def asked(self, order: str, *, approve: bool) -> str:
+        run = await self.start("refunds", {"ticket": f"T-{order}", "text": "Charged twice."})
+        talk = [{"role": "user", "content": f"My card was charged twice for order {order}."}]
+        refund = {"order": order, "amount": "39.90"}
+        await self.ask(run, talk, "large-2", _answer("", [_call("refund", refund)]))
+        await self.use(run, "refund", refund, _said({}))
+        approvals = self.house.services.approvals
+        [waiting] = await approvals.list_page(OWNER, states=("waiting",), run=run.id)
+        if approve:
+            digest, because = waiting["digest"], "the bank confirms both charges"
+            await approvals.answer(OWNER, waiting["id"], "approve", digest=digest, because=because)
+            await self.use(run, "refund", refund, _said({"paid": "39.90 EUR"}))
+            await self.end(run, "succeeded", "the agent finished", text="Paid back.")
+        return str(waiting["id"])
+
+    async def suggested(self) -> str:
+        run = await self.start("replies", {"ticket": "T-4195", "text": "Where is my parcel?"})
+        reply = {"text": "It is at the depot and comes tomorrow.", "order": "48215"}
+        await self.use(run, "send_reply", reply, _said({}))
+        await self.end(run, "succeeded", "left the answer to people", text="Suggested a reply.")
+        [made, *_] = await self.house.services.suggestions.list_page(OWNER)
+        return str(made["id"])
+
+    async def planned(self) -> str:
+        run = await self.start("refunds", {"ticket": "T-4196", "text": "Charged twice."})
+        steps = [
+            Step(number=n, target=tool, arguments=orjson.dumps(given), idempotency_key=None)
+            for n, (tool, given) in enumerate(
+                (
+                    ("look_up_order", {"order": "48217"}),
+                    ("refund", {"order": "48217", "amount": "12.00"}),
+                    ("send_reply", {"order": "48217", "text": "We have paid it back."}),
+                ),
+                1,
+            )
+        ]
+        checkpoint = self.house.checkpoint
+        judged = await plans.judge(checkpoint, run.credential, steps)
+        await plans.carry_out(checkpoint, run.credential, judged.id, _said({"order": "48217"}))
+        return judged.id
 
     async def doubtful(self) -> str:
         run = await self.start("refunds", {"ticket": "T-4191", "text": "Tell the customer."})

@@ -22,7 +22,7 @@ QUALITY = 72
 # Each shows something that the others do not.
 SHOWN = (
     "fleet", "runs", "run", "run-action", "action", "action-raw", "actions", "agent", "costs",
-    "health", "runs-empty", "not-found", "sign-in",
+    "health", "waiting", "approval", "suggestion", "plan", "runs-empty", "not-found", "sign-in",
 )  # fmt: skip
 
 

@@ -100,7 +100,14 @@ async def test_keys_lead_to_every_section_and_say_what_they_are(on: Site) -> Non
         await expect(page.locator("#help")).to_be_visible()
         await page.keyboard.press("Escape")
         await expect(page.locator("#help")).to_be_hidden()
-        for key, path in (("r", "/runs"), ("c", "/costs"), ("h", "/health"), ("f", "/")):
+        for key, path in (
+            ("r", "/runs"),
+            ("w", "/approvals"),
+            ("t", "/tools"),
+            ("c", "/costs"),
+            ("h", "/health"),
+            ("f", "/"),
+        ):
             await page.keyboard.press("g")
             await page.keyboard.press(key)
             await page.wait_for_url(f"{on.server.url}/console{path}")

@@ -24,7 +24,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 FENCE: Final = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-ID: Final = re.compile(r"\b(?:run|act|key|rev)_\w+…")
+ID: Final = re.compile(r"\b(?:run|act|key|rev|apr|pln)_\w+…")
 ANSWER_SECONDS: Final = 30
 PORTS: Final = ("7700", "8099")
 

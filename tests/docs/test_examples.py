@@ -20,6 +20,12 @@ from tests.serving import OWNER, running
         ("README.md", 10),
         ("docs/tutorial/first-agent.md", 10),
         ("docs/tutorial/bring-your-framework.md", 10),
+        ("docs/how-to/approve-and-suggest.md", 15),
+        ("docs/how-to/write-a-tool-contract.md", 12),
+        ("docs/how-to/plan-then-execute.md", 8),
+        ("docs/how-to/connect-an-http-api.md", 4),
+        ("docs/how-to/connect-an-mcp-server.md", 10),
+        ("docs/how-to/use-the-mcp-gateway.md", 7),
     ],
 )
 def test_the_examples_of_a_page_do_what_it_shows(

@@ -20,6 +20,7 @@ models:
   main: {vendor: local, model: small-1}
 prompt: prompts/clerk.md
 tools: [pay]
+radius: {written: 100}
 budgets: [{unit: usd, per: day, amount: "CAP"}]
 """
 TOLL_CAP_USD: Final = "0.3"  # a hundred payments at 0.003 USD, and no more

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ ENVIRONMENTS: Final = ROOT / ".tools" / "frameworks"
 STANDIN: Final = "http://127.0.0.1:8099"
 ANSWER: Final = "Order 7 is late since Monday. I filed a note."
 PATIENCE_SECONDS: Final = 100
+FILES: Final = (".yaml", ".md", ".py")
+GRANTS: Final = re.compile(r"\ntools: \[.*\]\n")
 #: What the fleet charges for a million tokens in and out, in nano-USD for one.
 PRICES: Final = {"standin-1": (150, 600), "standin-2": (1000, 5000)}
 
@@ -121,23 +124,25 @@ THIS: Final = Path(sys.executable)
 
 
 @contextlib.asynccontextmanager
-async def staged(folder: Path, *, grants: str = "file_note") -> AsyncIterator[Stage]:
+async def staged(
+    folder: Path, *, grants: str = "file_note", of: str = "fleet"
+) -> AsyncIterator[Stage]:
     """The examples' fleet and script, on free ports; `grants` are the agent's tools."""
     home, house = folder / "home", folder / "house"
     home.mkdir()
     house.mkdir()
     vendor = StandIn(load_script(EXAMPLES / "answers.yaml"), keep_requests=True)
-    async with serving(vendor) as url, running(house, fleet(url, grants)) as server:
+    async with serving(vendor) as url, running(house, fleet(url, grants, of)) as server:
         run = await server.start_run("assistant")
         yield Stage(server, vendor, run, home)
 
 
-def fleet(vendor: str, grants: str) -> dict[str, bytes]:
+def fleet(vendor: str, grants: str, of: str) -> dict[str, bytes]:
     """The examples' fleet folder, with the stand-in where it really is."""
-    folder = EXAMPLES / "fleet"
+    folder = EXAMPLES / of
     found = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(path for path in folder.rglob("*.*") if path.suffix in FILES):
         text = path.read_text(encoding="utf-8").replace(STANDIN, vendor)
-        text = text.replace("tools: [file_note]", f"tools: [{grants}]")
+        text = GRANTS.sub(f"\ntools: [{grants}]\n", text)
         found[str(path.relative_to(folder))] = text.encode()
     return found

@@ -60,3 +60,14 @@ def test_locks_name_no_host_and_pin_every_package_by_hash() -> None:
         text = path.read_text("utf-8")
         assert "://" not in text
         assert text.count("==") <= text.count("--hash=sha256:")
+
+
+def test_every_mcp_client_has_a_row_and_is_what_is_locked() -> None:
+    rows = list(pages.table(PAGE.read_text("utf-8"), "marked `enforced`."))
+    shown = {re.search(r"frameworks/([\w-]+/\w+\.py)", row[1])[1] for row in rows}  # type: ignore[index]  # each has a link
+    examples = {*EXAMPLES.glob("*/mcp_agent.py"), EXAMPLES / "mcp" / "client.py"}
+    assert shown == {str(path.relative_to(EXAMPLES)) for path in examples}
+    said = " ".join(row[0] for row in rows)
+    assert f"SDK {version('mcp', (ROOT / 'requirements.lock').read_text('utf-8'))}" in said
+    langgraph = (LOCKS / "langgraph.lock").read_text("utf-8")
+    assert f"adapters` {version('langchain-mcp-adapters', langgraph)}" in said

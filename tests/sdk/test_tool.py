@@ -95,6 +95,18 @@ async def test_a_privileged_call_is_held(inside: Inside) -> None:
     assert done == []
 
 
+async def test_a_call_that_a_person_has_allowed_goes_through_when_it_is_made_again(
+    inside: Inside,
+) -> None:
+    with pytest.raises(quarterdeck.Held) as caught:
+        await asyncio.to_thread(wipe)
+    approvals = inside.server.house.services.approvals
+    digest = (await approvals.show(OWNER, caught.value.approval))["digest"]
+    await approvals.answer(OWNER, caught.value.approval, "approve", digest=digest)
+    await asyncio.to_thread(wipe)
+    assert len(done) == 1
+
+
 async def test_a_suggest_only_agent_suggests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

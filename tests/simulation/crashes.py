@@ -3,8 +3,9 @@
 Goal: whatever dies wherever, and however tasks interleave, the promises of the checkpoint hold.
 Method: a seed decides what is proposed, where the process dies (before a commit, after one whose
 answer nobody hears, before, inside and after an effect, between admission and settlement) and when
-it comes back. After every death the database is closed as it is and opened by a new process, which
-sweeps. At the end all is settled and the books are checked against the effects that happened.
+it comes back. People answer what is held, plans are made and asked for again. After every death
+the database is closed as it is and opened by a new process, which sweeps. At the end all is
+settled and the books are checked against the effects that happened.
 """
 
 import asyncio
@@ -12,27 +13,30 @@ import contextlib
 import random
 from collections import Counter
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from quarterdeck.checkpoint import plans
 from quarterdeck.checkpoint.bindings import Bindings
 from quarterdeck.checkpoint.checkpoint import Checkpoint
 from quarterdeck.checkpoint.recording import Recorder
 from quarterdeck.checkpoint.spool import Spool
-from quarterdeck.domain.actions import Cleared, Content, Proposal, Receipt, Tokens
+from quarterdeck.domain.actions import Cleared, Content, Held, Proposal, Receipt, Tokens
 from quarterdeck.domain.attempts import Attempt
 from quarterdeck.domain.errors import Conflict, Unidentified
 from quarterdeck.domain.ledger import canonical, commitment
 from quarterdeck.domain.limits import HOLD_LAPSE_SECONDS, PROCESS_LEASE_SECONDS, REPEAT_SECONDS
 from quarterdeck.domain.money import Usage
 from quarterdeck.domain.people import Caller
+from quarterdeck.domain.plans import Step
 from quarterdeck.keys import SealingKey
 from quarterdeck.loops.settle_spooled import settle_spooled
 from quarterdeck.loops.sweep_actions import sweep_actions
+from quarterdeck.services.approvals import Approvals
 from quarterdeck.services.changes import Changes
 from quarterdeck.services.runs import Runs
 from quarterdeck.store import actions, budgets, standing
@@ -96,6 +100,8 @@ class World:
     crashes: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     runs: list[Any] = field(default_factory=list)
+    plans: list[tuple[str, str]] = field(default_factory=list)
+    waiting: list[Proposal] = field(default_factory=list)
     late: list[tuple[Cleared, Receipt]] = field(default_factory=list)
     armed: bool = False
 
@@ -162,6 +168,7 @@ class Life:
     checkpoint: Checkpoint
     runs: Runs
     changes: Changes
+    people: Approvals
     process: Process
 
     @classmethod
@@ -188,7 +195,8 @@ class Life:
             db=db, bindings=bindings, keyring=keyring, clock=world.clock, ids=world.ids, dice=dice
         )
         changes = Changes(db=db, bindings=bindings, clock=world.clock, dice=dice)
-        life = cls(world, db, checkpoint, runs, changes, process)
+        people = Approvals(db=db, keyring=keyring, seals=checkpoint.seals, dice=dice)
+        life = cls(world, db, checkpoint, runs, changes, people, process)
         await inner.write(lambda tx: standing.found(tx, "inc_1"))
         await inner.write(lambda tx: standing.renew_lease(tx, process))
         await inner.write(lambda tx: standing.end_other_leases(tx, process.id))
@@ -199,6 +207,8 @@ class Life:
         """Several tasks propose at once until one of them kills the process or all are done."""
         tasks = [asyncio.create_task(self._task(proposals // 4)) for _ in range(4)]
         tasks.append(asyncio.create_task(self._loops()))
+        tasks += [asyncio.create_task(self._person(name)) for name in ("ann", "bob")]
+        tasks.append(asyncio.create_task(self._planner()))
         done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         for task in pending:
             task.cancel()
@@ -213,13 +223,45 @@ class Life:
     async def _task(self, proposals: int) -> None:
         for _ in range(proposals):
             outcome: object
+            proposal = self._proposal()
             try:
-                outcome = await self.checkpoint.carry_out(self._proposal(), self.world.effect)
+                outcome = await self.checkpoint.carry_out(proposal, self.world.effect)
+                if isinstance(outcome, Held):
+                    self.world.waiting.append(replace(proposal, approval=outcome.approval))
             except (Conflict, Unidentified) as error:
                 outcome = error
             self.world.outcomes[type(outcome).__name__] += 1
             if self.world.dice.random() < 0.05:
                 self.world.clock.push(REPEAT_SECONDS + 1)
+
+    async def _person(self, name: str) -> None:
+        """Somebody who answers what waits, at the same time as somebody else."""
+        caller = Caller(id=f"local:{name}", role="owner")
+        for _ in range(6):
+            await self.world.pause("before an answer")
+            for asked in await self.people.list_page(caller, states=("waiting",)):
+                said: Any = "approve" if self.world.dice.random() < 0.7 else "deny"
+                with contextlib.suppress(Conflict):
+                    await self.people.answer(caller, asked["id"], said, digest=asked["digest"])
+
+    async def _planner(self) -> None:
+        """Plans that are made, carried out, and asked for once more than that."""
+        run = self.world.dice.choice(self.world.runs)
+        for _ in range(2):
+            steps = [
+                Step(
+                    number=n,
+                    target=self.world.dice.choice(("look_up", "pay", "wipe")),
+                    arguments=orjson.dumps({"n": self.world.dice.randint(0, 3)}),
+                    idempotency_key=None,
+                )
+                for n in (1, 2, 3)
+            ]
+            judged = await plans.judge(self.checkpoint, run.credential, steps)
+            self.world.plans.append((run.credential, judged.id))
+            for credential, plan in self.world.plans[-2:]:
+                with contextlib.suppress(Conflict):
+                    await plans.carry_out(self.checkpoint, credential, plan, self.world.effect)
 
     async def _loops(self) -> None:
         for _ in range(5):
@@ -241,6 +283,9 @@ class Life:
 
     def _proposal(self) -> Proposal:
         dice = self.world.dice
+        if self.world.waiting and dice.random() < 0.3:
+            again = dice.choice(self.world.waiting)  # whoever was held asks once more
+            return again if dice.random() < 0.5 else replace(again, approval=None)
         target = dice.choice(TARGETS)
         arguments = orjson.dumps({"n": dice.randint(0, 3)})
         model = target == "small-1"
@@ -293,16 +338,38 @@ async def check(world: World, life: Life) -> None:
     """The promises, from the books and the effects that really happened."""
     rows = await life.db.read(lambda tx: list(tx.rows("select * from actions")))
     by_id = {row["id"]: row for row in rows}
-    _check_effects(world, by_id)
+    asked = await life.db.read(lambda tx: list(tx.rows("select * from approvals")))
+    _check_effects(world, by_id, {row["spent_by"]: row for row in asked if row["spent_by"]})
+    _check_approvals(world, by_id, asked)
     await check_money(life.db, rows)
     await check_ledger(life.db, rows)
 
 
-def _check_effects(world: World, by_id: dict[str, Any]) -> None:
+def _check_approvals(world: World, by_id: dict[str, Any], asked: list[Any]) -> None:
+    for row in asked:
+        held = by_id[row["action"]]
+        assert held["state"] == "held", "a card is about an action that is held"
+        assert (held["digest"], held["run"]) == (row["call"], row["run"])
+        if row["spent_by"] is not None:
+            assert (row["state"], bool(row["answered_by"])) == ("spent", True)
+            used = by_id[row["spent_by"]]
+            same = (used["run"], used["target"], used["digest"], used["revision"])
+            assert same == (row["run"], row["target"], row["call"], row["revision"])
+    spent = [row["spent_by"] for row in asked if row["spent_by"]]
+    assert len(spent) == len(set(spent)), "each is spent by an action of its own"
+    world.outcomes["approvals spent"] += len(spent)
+    cards = {row["action"] for row in asked}
+    assert {row["id"] for row in by_id.values() if row["state"] == "held"} == cards
+
+
+def _check_effects(world: World, by_id: dict[str, Any], approved: dict[str, Any]) -> None:
     for action, count in world.effects.items():
         assert action in by_id, f"{action}: an effect without a committed intent"
         row = by_id[action]
-        assert row["answer"] == "allow", f"{action}: an effect that was not allowed"
+        if row["answer"] == "ask":
+            assert action in approved, f"{action}: an effect that nobody has allowed"
+        else:
+            assert row["answer"] == "allow", f"{action}: an effect that was not allowed"
         if row["target"] not in ("look_up", "file_note"):
             assert count == 1, f"{action}: an effect that may happen once happened {count} times"
     for row in by_id.values():

@@ -16,7 +16,7 @@ from quarterdeck.services.timeline import Timeline
 from quarterdeck.services.views import View, Views
 from quarterdeck.settings import Settings
 from quarterdeck.store import overview
-from quarterdeck.store.database import Database, Reading
+from quarterdeck.store.database import Database, Reading, Transaction
 from tests.store.test_plans import (
     OWNER,
     History,
@@ -30,6 +30,17 @@ def ids_of(tx: Reading, run: str, state: str = "") -> list[str]:
     """A run's actions in order, read plainly."""
     rows = tx.rows("select id, state from actions where run = :r order by id", {"r": run})
     return [row["id"] for row in rows if state in ("", row["state"])]
+
+
+def _ask(tx: Transaction) -> int:
+    """A card for each action that is held, as the checkpoint would have opened it."""
+    return tx.execute(
+        "insert into approvals (id, action, run, agent, team, revision, kind, target, call, digest,"
+        " labels, consequences, incarnation, state, asked_at)"
+        " select 'apr_' || id, id, run, agent, team, revision, kind, target, digest, digest,"
+        " labels, '{}', (select incarnation from standing where id = 1), 'waiting', proposed_at"
+        " from actions where state = 'held'"
+    )
 
 
 async def by_index(history: History) -> None:  # noqa: F811  the fixture
@@ -80,14 +91,15 @@ async def test_the_fleet_and_an_agent_are_read_by_an_index(
         settings=Settings(folder=tmp_path),
         clock=history.clock,
     )
+    counted = await history.db.write(_ask)
     fleet = await reading.fleet(OWNER)
     assert len(fleet.agents) == 8
-    counted = await history.db.read(lambda tx: overview.count_notable(tx, "held", ""))
-    assert fleet.waiting.held == counted > 0
+    assert fleet.waiting.approvals == counted > 0
+    assert await history.db.read(lambda tx: overview.count_notable(tx, "held", "")) == counted
     billing = Caller(id="token:vic", role="viewer", team=TeamName("billing"))
     own = await reading.fleet(billing)
     assert {agent.team for agent in own.agents} == {"billing"}
-    assert 0 < own.waiting.held < counted
+    assert 0 < own.waiting.approvals < counted
     await by_index(history)
     await reading.agent(OWNER, "agent-01")
     with pytest.raises(NotFound):

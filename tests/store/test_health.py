@@ -17,6 +17,7 @@ from quarterdeck.domain.limits import DISK_FREE_BYTES_MIN
 from quarterdeck.domain.people import Caller
 from quarterdeck.keys import make_master
 from quarterdeck.loops.seal_ledger import seal_ledger
+from quarterdeck.services.definitions import Definitions
 from quarterdeck.services.health import Check, Health, worst
 from quarterdeck.settings import Settings
 from quarterdeck.sources import SystemClock
@@ -57,6 +58,7 @@ def health_of(
         settings=settings or desk.place.settings,
         bindings=Bindings(desk.db),
         clock=clock or SystemClock(),
+        definitions=Definitions(db=desk.db, bindings=Bindings(desk.db), dice=DICE),
     )
 
 

@@ -11,7 +11,7 @@ from genai_prices import calc_price
 from quarterdeck.domain.money import NANOUSD_PER_USD, Usage
 from quarterdeck.fleet import pins
 from quarterdeck.fleet.prices import compiled, stated
-from quarterdeck.fleet.schema import PriceEntry
+from quarterdeck.fleet.schema.fleet import PriceEntry
 
 FLAT = [
     ("openai", "gpt-4o-mini-2024-07-18"),

@@ -34,6 +34,13 @@ def parts(annotation: Any) -> Iterator[Any]:
         yield from parts(argument)
 
 
+TEMPLATE = template.contents()
+DOCUMENTS = {
+    "fleet": TEMPLATE["fleet.yaml"],
+    "agent": TEMPLATE["agents/assistant.yaml"],
+    "tool": TEMPLATE["tools/find_article.yaml"],
+    "server": "name: shop\nprotocol: mcp\nurl: https://shop.example.com/mcp\n",
+}
 ENTRIES = {model.__name__: model for top in schema.FILES.values() for model in entries(top)}
 
 
@@ -66,12 +73,7 @@ def test_the_published_schema_is_the_one_the_models_give(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(schema.FILES))
 def test_a_published_schema_is_itself_a_schema_and_refuses_unknown_fields(name: str) -> None:
     validator = jsonschema_rs.Draft202012Validator(json_schemas()[name])
-    path = {
-        "fleet": "fleet.yaml",
-        "agent": "agents/assistant.yaml",
-        "tool": "tools/find_article.yaml",
-    }
-    document = yaml.safe_load(template.contents()[path[name]])
+    document = yaml.safe_load(DOCUMENTS[name])
     validator.validate(document)
     assert not validator.is_valid({**document, "unknown": 1})
     for field in schema.FILES[name].model_fields.values():
@@ -81,7 +83,10 @@ def test_a_published_schema_is_itself_a_schema_and_refuses_unknown_fields(name: 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("examples/fleets/*/**/*.yaml")), ids=str)
 def test_every_example_fits_the_schema_it_names(path: Path) -> None:
-    if not path.parent.name.startswith(("agents", "tools")) and path.name != "fleet.yaml":
+    if (
+        not path.parent.name.startswith(("agents", "servers", "tools"))
+        and path.name != "fleet.yaml"
+    ):
         return
     named = re.match(r"# yaml-language-server: \$schema=(\S+)\n", path.read_text())
     assert named

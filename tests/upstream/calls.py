@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from quarterdeck.checkpoint.bindings import Bindings
 from quarterdeck.checkpoint.clearance import Terms, clear
 from quarterdeck.checkpoint.estimate import attempts_bound
 from quarterdeck.domain.actions import Action, Address, Alternative, Cleared, Tokens
@@ -17,11 +18,14 @@ from quarterdeck.domain.verdicts import allow
 from quarterdeck.keys import SealingKey
 from quarterdeck.sources import SystemClock
 from quarterdeck.store.database import Database
+from quarterdeck.upstream.consents import ServerConsents
 from quarterdeck.upstream.credentials import Credentials
 from quarterdeck.upstream.models.client import Answer, ModelClient
 from quarterdeck.upstream.models.connections import Wireline
 from quarterdeck.upstream.models.lines import Lines
 from quarterdeck.upstream.models.pool import Pool
+from quarterdeck.upstream.tokens import AccessTokens
+from quarterdeck.upstream.tools.sessions import open_session
 from tests.doubles import SeededDice
 
 PRICE = Price(input=150, output=600, cache_read=0, cache_write=0, reasoning=0, version="v1")
@@ -100,7 +104,7 @@ async def client(standing: Standing | None = None) -> AsyncIterator[ModelClient]
     """The client, with its own connections."""
     says = standing or Standing()
     clock, dice = SystemClock(), SeededDice(1)
-    async with Pool() as pool:
+    async with Pool() as pool, open_session(clock.monotonic) as session:
         yield ModelClient(
             wireline=Wireline(pool, clock.monotonic),
             credentials=Credentials(
@@ -108,6 +112,9 @@ async def client(standing: Standing | None = None) -> AsyncIterator[ModelClient]
                 master=SealingKey(b"m" * 32, dice),
                 clock=clock,
                 environment=says.secrets,
+                bindings=cast(Bindings, None),  # only servers' calls ask whose they are
+                tokens=AccessTokens(session=session, clock=clock),
+                consents=cast(ServerConsents, None),  # nobody signs in anywhere here
             ),
             lines=Lines(clock.monotonic),
             clock=clock,

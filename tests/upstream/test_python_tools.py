@@ -26,9 +26,9 @@ import uvloop
 from quarterdeck.domain import labels
 from quarterdeck.domain.actions import Action, Cleared, Receipt
 from quarterdeck.domain.budgets import Bound, Reservation
-from quarterdeck.domain.fleets import PythonBackend, Tool
 from quarterdeck.domain.ids import ActionId, AgentName, RevisionHash, RunId, TeamName, ToolName
 from quarterdeck.domain.limits import TOOL_PROCESSES_MAX, TOOL_RESULT_BYTES_MAX
+from quarterdeck.domain.tools import PythonBackend, Tool
 from quarterdeck.domain.verdicts import allow
 from quarterdeck.fleet.revision import tool_digest
 from quarterdeck.sources import SystemClock

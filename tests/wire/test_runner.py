@@ -1,11 +1,15 @@
 """The built-in runner at vendors of every dialect: it speaks each one's own format."""
 
+import base64
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
-from tests.serving import OWNER, running
+from quarterdeck_standin.app import StandIn
+from tests.fleets import files as small
+from tests.serving import OWNER, running, upstream
 from tests.wire.fleets import fleet_of
 from tests.wire.recordings import serving
 from tests.wire.test_azure_sdk import CHATTED
@@ -64,3 +68,45 @@ async def test_a_tool_nobody_granted_is_told_to_the_model_in_its_own_format(
     last = str(vendor.asked[-1].json)
     assert "has no tool `look_up`" in last
     assert ("functionResponse" if dialect == "gemini" else "toolResult") in last
+
+
+def _last(standin: StandIn) -> str:
+    """The last message of the newest request, as the vendor got it."""
+    body = orjson.loads(base64.b64decode(standin.requests[-1]["body_base64"]))
+    return str(body["messages"][-1])
+
+
+WIPES = {"tool_calls": [{"name": "wipe", "arguments": {"n": 1}}]}
+
+
+async def test_a_call_that_is_held_is_told_to_the_model_and_goes_through_once_allowed(
+    tmp_path: Path,
+) -> None:
+    script = {"rules": [{"nth": [1, 3], "answer": WIPES}, {"answer": {"text": "That is all."}}]}
+    async with upstream(script) as (url, standin), running(tmp_path, small(base_url=url)) as server:
+        run = await server.house.services.runs.start(OWNER, "clerk", {"n": 1}, kind="runner")
+        outcome = await server.house.runner.drive(run, {"n": 1})
+        assert outcome.state == "succeeded", "its run does not wait for a person"
+        approvals = server.house.services.approvals
+        [waiting] = await approvals.list_page(OWNER, states=("waiting",))
+        told = _last(standin)
+        assert waiting["id"] in told
+        assert "a person must answer first" in told
+        await approvals.answer(OWNER, waiting["id"], "approve", digest=waiting["digest"])
+        again = await server.house.runner.drive(run, {"n": 1})
+        assert again.result is not None
+        assert again.result["calls"] == [{"tool": "wipe", "arguments": {"n": 1}}]
+
+
+async def test_a_suggestion_is_told_to_the_model_as_something_to_finish_without(
+    tmp_path: Path,
+) -> None:
+    script = {"rules": [{"nth": 1, "answer": WIPES}, {"answer": {"text": "I left it to you."}}]}
+    async with upstream(script) as (url, standin):
+        fleet = dict(small(base_url=url))
+        fleet["agents/clerk.yaml"] = fleet["agents/clerk.yaml"].replace(b": L2", b": L1")
+        async with running(tmp_path, fleet) as server:
+            run = await server.house.services.runs.start(OWNER, "clerk", {"n": 1}, kind="runner")
+            outcome = await server.house.runner.drive(run, {"n": 1})
+        assert (outcome.state, (outcome.result or {})["text"]) == ("succeeded", "I left it to you.")
+        assert "finish without it" in _last(standin)

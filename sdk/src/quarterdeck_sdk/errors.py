@@ -41,12 +41,16 @@ class NotDone(QuarterdeckError):
 
     outcome = "not done"
 
-    def __init__(self, tool: str, action: str, reasons: tuple[Reason, ...]) -> None:
+    def __init__(
+        self, tool: str, action: str, reasons: tuple[Reason, ...], approval: str = ""
+    ) -> None:
         said = "; ".join(str(reason) for reason in reasons)
-        super().__init__(f"`{tool}` was {self.outcome}: {said} (action {action})")
+        waits = f", approval {approval}" if approval else ""
+        super().__init__(f"`{tool}` was {self.outcome}: {said} (action {action}{waits})")
         self.tool = tool
         self.action = action
         self.reasons = reasons
+        self.approval = approval
 
 
 class Refused(NotDone):
@@ -56,7 +60,10 @@ class Refused(NotDone):
 
 
 class Held(NotDone):
-    """A person must answer before the action may happen."""
+    """A person must answer before the action may happen; `approval` is what they are asked.
+
+    Once they have allowed it, the same call goes through: it need not name the approval.
+    """
 
     outcome = "held until a person answers"
 

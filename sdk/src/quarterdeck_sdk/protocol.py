@@ -35,6 +35,7 @@ class Admission:
     reasons: tuple[Reason, ...] = ()
     status: str = ""
     result: Any = None
+    approval: str = ""
 
 
 def admitted(where: Current, tool: str, arguments: bytes, key: str | None) -> Steps[Admission]:
@@ -52,6 +53,7 @@ def admitted(where: Current, tool: str, arguments: bytes, key: str | None) -> St
         reasons=tuple(Reason(r["rule"], r["because"]) for r in said.get("reasons", ())),
         status=str(said.get("status", "")),
         result=said.get("result"),
+        approval=str(said.get("approval") or ""),
     )
 
 

@@ -95,7 +95,7 @@ class _Tool:
     def _not_cleared(self, admission: Admission) -> NoReturn:
         kind = _NOT_DONE.get(admission.answer)
         if kind is not None:
-            raise kind(self.name, admission.action, admission.reasons)
+            raise kind(self.name, admission.action, admission.reasons, admission.approval)
         if admission.answer == "done":
             raise FailedBefore(f"`{self.name}` failed under this key before", admission.action)
         if admission.answer == "in_doubt":

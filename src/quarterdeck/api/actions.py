@@ -93,15 +93,23 @@ class ActionShown(Shown):
 
 
 class ActionDetail(ActionShown):
-    """An action with its redacted request and answer."""
+    """An action with its redacted request and answer, and what people have to do with it.
+
+    `approval`: the one it waits for or was cleared with. `suggestion`: the one it is, or carries
+    out. `plan`: the one it is a step of.
+    """
 
     request: Any
     response: Any
+    approval: str | None
+    suggestion: str | None
+    plan: str | None
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "ActionDetail":
         """From what the service shows."""
-        return cls(**cls.fields_of(row), request=row["request"], response=row["response"])
+        more = {n: row[n] for n in ("request", "response", "approval", "suggestion", "plan")}
+        return cls(**cls.fields_of(row), **more)
 
 
 def routes(actions: Actions, callers: Callers) -> APIRouter:

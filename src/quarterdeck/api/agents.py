@@ -83,6 +83,7 @@ class AgentDetail(Shown):
     tools: list[ToolShown]
     caps: list[CapShown]
     card: str
+    card_warning: str | None
     prompt: str
 
 

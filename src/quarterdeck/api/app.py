@@ -12,16 +12,22 @@ from quarterdeck import __version__
 from quarterdeck.api import (
     actions,
     agents,
+    approvals,
     backups,
+    blast_radius,
     costs,
     errors,
     fleet,
     health,
     keys,
     ledger,
+    plans,
     runs,
     secrets,
+    servers,
     sign_in,
+    suggestions,
+    tools,
 )
 from quarterdeck.api.callers import Callers, Identify
 from quarterdeck.api.described import describe
@@ -64,13 +70,19 @@ def build(
     once = Repeats(services.replies).of(callers)
     for router in (
         agents.routes(services.agents, callers),
+        blast_radius.routes(services.blast_radii, callers),
         keys.routes(services.keys, callers, once),
         runs.routes(services, driving, callers, once),
         actions.routes(services.actions, callers),
+        approvals.routes(services.approvals, callers),
+        suggestions.routes(services.suggestions, callers),
+        plans.routes(services.plans, callers),
         costs.routes(services.costs, callers),
         fleet.routes(services.changes, callers, once),
         ledger.routes(services.ledger, callers),
-        secrets.routes(services.secrets, callers),
+        secrets.routes(services.secrets, callers, once),
+        tools.routes(services.definitions, callers),
+        servers.routes(services.definitions, services.consents, callers),
         health.routes(services.health, callers),
         backups.routes(services.backups, callers),
     ):

@@ -13,13 +13,13 @@ from fastapi import Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from quarterdeck.checkpoint.checkpoint import Checkpoint
+from quarterdeck.checkpoint.opening import PREFIX as RUN_PREFIX
 from quarterdeck.checkpoint.stages import check_run
 from quarterdeck.domain.errors import Forbidden, Unidentified
 from quarterdeck.domain.ids import RunId
 from quarterdeck.domain.people import Caller
 from quarterdeck.services.keys import PREFIX as KEY_PREFIX
 from quarterdeck.services.keys import Keys
-from quarterdeck.services.runs import PREFIX as RUN_PREFIX
 from quarterdeck.store import runs
 
 _HINT: Final = (

@@ -34,5 +34,10 @@ def read(cursor: str, keys: int = 1) -> tuple[str, ...]:
     return tuple(place)
 
 
+def read_one(cursor: str) -> str:
+    """The place of a cursor of a list that is sorted by one key; empty for the beginning."""
+    return "".join(read(cursor))
+
+
 def _unknown() -> NotFound:
     return NotFound("no page `cursor` of this list", hint="send the `next` of the page before")

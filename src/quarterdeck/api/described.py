@@ -26,10 +26,15 @@ _TAGS: Final[Mapping[str, str]] = {
     "keys": "Long-lived keys with which agents start their own runs.",
     "runs": "Tasks from their trigger to their outcome.",
     "actions": "What runs did, and which rule let them.",
+    "approvals": "Calls that wait for a person's answer.",
+    "suggestions": "Writes that agents did not make, for people to carry out.",
+    "plans": "Lists of calls that agents mean to make, judged before the first.",
     "costs": "What was charged, and what budgets have left.",
     "fleet": "The folder in force.",
     "ledger": "The tamper-evident record: its head, a check, proofs, an export.",
     "secrets": "Keys of vendors and back ends. A value goes in and never comes out.",
+    "tools": "Contracts in force, and the definitions that wait in quarantine.",
+    "servers": "Where tools live, and what each server offers.",
     "health": "What `doctor` looks at.",
     "backups": "Copies of the database.",
     "sign-in": "Links into the console.",
@@ -78,10 +83,25 @@ _LINKS: Final[tuple[tuple[str, str, str, str, str], ...]] = tuple(
         ("list_runs", "200", "/items/0/id", "run", ("show_run", "list_run_actions", "end_run")),
         ("list_run_actions", "200", "/items/0/id", "action", ("show_action",)),
         ("list_actions", "200", "/items/0/id", "action", ("show_action",)),
+        (
+            *("list_approvals", "200", "/items/0/id", "approval"),
+            ("show_approval", "answer_approval", "reveal_approval"),
+        ),
+        (
+            *("list_suggestions", "200", "/items/0/id", "suggestion"),
+            ("show_suggestion", "carry_out_suggestion", "dismiss_suggestion", "reveal_suggestion"),
+        ),
+        ("list_plans", "200", "/items/0/id", "plan", ("show_plan",)),
         ("list_agents", "200", "/items/0/name", "name", ("show_agent",)),
         ("issue_key", "201", "/id", "key", ("rotate_key", "revoke_key")),
         ("list_keys", "200", "/items/0/id", "key", ("rotate_key", "revoke_key")),
-        ("list_secrets", "200", "/items/0/name", "name", ("set_secret", "remove_secret")),
+        (
+            "list_secrets",
+            "200",
+            "/items/0/name",
+            "name",
+            ("set_secret", "rotate_secret", "remove_secret"),
+        ),
     )
     for target in targets
 )

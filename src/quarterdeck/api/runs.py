@@ -41,7 +41,7 @@ from quarterdeck.services import Services
 from quarterdeck.services.replies import Once
 from quarterdeck.services.runs import Runs, StartedRun
 
-RunKind: TypeAlias = Literal["runner", "external"]
+RunKind: TypeAlias = Literal["runner", "external", "suggestion", "person"]
 Having: TypeAlias = Literal["failed", "refused", "held", "suggested", "not_attempted", "in_doubt"]
 
 
@@ -192,7 +192,13 @@ class _RunsAsked:
         agent: Annotated[Name | None, Query(description="Only of this agent.")] = None,
         team: Annotated[Name | None, Query(description="Only of this team.")] = None,
         state: Annotated[RunState | None, Query(description="Only in this state.")] = None,
-        kind: Annotated[RunKind | None, Query(description="Driven here, or elsewhere.")] = None,
+        kind: Annotated[
+            RunKind | None,
+            Query(
+                description="Driven here, elsewhere, to carry out a suggestion, or by a person's"
+                " own MCP client."
+            ),
+        ] = None,
         since: Since = None,
         until: Until = None,
         correlation: Annotated[

@@ -1,4 +1,4 @@
-"""Secrets over HTTP: set, list by name, remove. There is no route that reads a value."""
+"""Secrets over HTTP: set, rotate, list by name, remove. There is no route that reads a value."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias
@@ -9,18 +9,22 @@ from quarterdeck.api import cursors, etags
 from quarterdeck.api.callers import Callers
 from quarterdeck.api.described import who
 from quarterdeck.api.etags import IfMatch, IfNoneMatch
+from quarterdeck.api.once import ServedOnce, nothing
 from quarterdeck.api.wire import (
     LIMIT,
     Cursor,
     Limit,
     Page,
     SecretAsked,
+    SecretRotationAsked,
     Shown,
     StrictRoute,
     moment,
     paged,
+    time_of,
 )
 from quarterdeck.domain.people import Caller
+from quarterdeck.services.replies import Once
 from quarterdeck.services.secrets import Expected, Secrets
 
 SecretName: TypeAlias = Annotated[
@@ -32,11 +36,16 @@ SecretName: TypeAlias = Annotated[
 
 
 class SecretShown(Shown):
-    """A secret's name; its value is never shown. `etag` is what an edit sends as `If-Match`."""
+    """A secret's name; its value is never shown. `etag` is what an edit sends as `If-Match`.
+
+    `before_until` is there while the value before a rotation may stand in for the new one.
+    """
 
     name: str
     set_at: str
     set_by: str | None
+    age_days: int
+    before_until: str | None
     etag: str
 
     @classmethod
@@ -46,11 +55,13 @@ class SecretShown(Shown):
             name=row["name"],
             set_at=moment(row["set_at"]),
             set_by=row["set_by"],
+            age_days=row["age_days"],
+            before_until=time_of(row["before_until"]),
             etag=etags.written(row["set_at"]),
         )
 
 
-def routes(secrets: Secrets, callers: Callers) -> APIRouter:
+def routes(secrets: Secrets, callers: Callers, once: ServedOnce) -> APIRouter:
     """`/v1/secrets`."""
     router = APIRouter(prefix="/v1/secrets", tags=["secrets"], route_class=StrictRoute)
 
@@ -83,6 +94,20 @@ def routes(secrets: Secrets, callers: Callers) -> APIRouter:
         expected = _expected(if_match, if_none_match)
         set_at = await secrets.put(caller, name, body.value, expected=expected)
         response.headers["etag"] = etags.written(set_at)
+
+    @router.post("/{name}/rotate", status_code=204, openapi_extra=who("secrets"))
+    async def rotate_secret(
+        *,
+        name: SecretName,
+        body: SecretRotationAsked,
+        caller: Annotated[Caller, Depends(callers.caller)],
+        once: Annotated[Once, Depends(once)],
+    ) -> None:
+        """Replace a secret; the value of before stands in where the new one is not yet taken."""
+        answering = once.answering(nothing)
+        await secrets.rotate(
+            caller, name, body.value, overlap_seconds=body.overlap_seconds, once=answering
+        )
 
     @router.delete("/{name}", status_code=204, openapi_extra=who("secrets"))
     async def remove_secret(

@@ -18,6 +18,7 @@ from fastapi.routing import APIRoute
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from quarterdeck.api import cursors
+from quarterdeck.domain import limits
 from quarterdeck.domain.limits import (
     CURSOR_CHARACTERS_MAX,
     JSON_DEPTH_MAX,
@@ -204,6 +205,20 @@ class EndAsked(Sent):
     result: Annotated[dict[str, Any] | None, AfterValidator(_shallow)] = None
 
 
+class AnswerAsked(Sent):
+    """A person's answer to an approval; `digest` is that of the call they were shown."""
+
+    answer: Literal["approve", "deny"]
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    because: Words = ""
+
+
+class DismissalAsked(Sent):
+    """Why a suggestion is put aside."""
+
+    because: Words = ""
+
+
 class FleetAsked(Sent):
     """A fleet folder: its files by path, each in base64."""
 
@@ -214,6 +229,24 @@ class SecretAsked(Sent):
     """The value of a secret; it goes in and never comes out."""
 
     value: Annotated[str, Field(pattern=r"\S", max_length=65_536, repr=False)]
+
+
+class SecretRotationAsked(SecretAsked):
+    """The new value of a secret, and how long the value of before may stand in for it."""
+
+    overlap_seconds: Annotated[int, Field(ge=0, le=limits.SECRET_OVERLAP_SECONDS_MAX)] | None = None
+
+
+class SignInAsked(Sent):
+    """Where on the caller's own machine the answer of somebody who signs in comes back to."""
+
+    redirect_uri: Annotated[str, Field(max_length=300, examples=["http://127.0.0.1:8765/callback"])]
+
+
+class SignInAnswered(Sent):
+    """The address that the browser was sent back to, whole."""
+
+    url: Annotated[str, Field(max_length=8192, repr=False)]
 
 
 class BackupAsked(Sent):

@@ -5,29 +5,34 @@ before; a write without a key, repeated at once by the same run, gets the first 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
-from quarterdeck.checkpoint import stages
+from quarterdeck.checkpoint import approvals, stages, suggestions
+from quarterdeck.checkpoint.approvals import Question
 from quarterdeck.checkpoint.clearance import Terms
 from quarterdeck.checkpoint.conclude import conclude
+from quarterdeck.checkpoint.earlier import Earlier
 from quarterdeck.checkpoint.recording import Prepared
+from quarterdeck.checkpoint.sealing import name_of_arguments
 from quarterdeck.checkpoint.stages import Ruling
 from quarterdeck.domain import labels as labelling
 from quarterdeck.domain.actions import Action, Cleared, Held, Refused, Suggested
+from quarterdeck.domain.approvals import Refuse, Spend, Wait
 from quarterdeck.domain.budgets import Bound, Reservation, Shortfall, holds_of, reserve
-from quarterdeck.domain.errors import Conflict
-from quarterdeck.domain.fleets import Cap, Tool
+from quarterdeck.domain.errors import Conflict, Unavailable
+from quarterdeck.domain.fleets import Cap
 from quarterdeck.domain.ids import BudgetId
 from quarterdeck.domain.labels import Label, Labels
 from quarterdeck.domain.ledger import Entry
 from quarterdeck.domain.limits import REPEAT_SECONDS
+from quarterdeck.domain.tools import Tool
 from quarterdeck.domain.verdicts import Verdict, strictest
 from quarterdeck.sources import day_of
 from quarterdeck.store import actions, budgets, ledger, payloads, runs, sealed, standing
+from quarterdeck.store import suggestions as store_of_suggestions
 from quarterdeck.store.database import Need, Row, Transaction
 
 _NOTHING: Final = Bound(nanousd=0, tokens=0, calls=0)
@@ -45,13 +50,18 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     nonce: bytes
     sealed_arguments: bytes | None
     noticed: standing.Standing
+    question: Question | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Earlier:
-    """The row of an action asked before; its sealed answer is opened outside the transaction."""
+class _Told(msgspec.Struct, frozen=True):
+    """What people have said about an action: a verdict with that, and what of it is used up.
 
-    row: Row
+    `before` is what is answered if it was asked and nobody has said anything yet.
+    """
+
+    verdict: Verdict
+    approval: str | None = None
+    before: Earlier | None = None
 
 
 def needs(draft: Draft) -> list[Need]:
@@ -70,13 +80,20 @@ def admit(tx: Transaction, draft: Draft) -> Cleared | Refused | Held | Suggested
     action = _labelled(draft.action, draft.prepared.labels | present)
     current = _standing(tx, row, draft.noticed)
     verdict = strictest(draft.ruling.verdict, stages.freeze_verdict(action, current))
-    reserved = _reserve(tx, draft, verdict)
-    terms = _terms(tx, draft.ruling, current)
-    admission = conclude(action, verdict, reserved=reserved, terms=terms, approval=None)
-    _record(tx, draft, admission, incarnation=current.incarnation)
-    _join_labels(tx, action, admission, present)
+    told = _told(tx, draft, verdict, incarnation=current.incarnation)
+    reserved = _reserve(tx, draft, told)
     if stages.renews_credential(row, tx.now):
         runs.renew_credential(tx, action.run, row["deadline"])
+    if told.before is not None and isinstance(reserved, Reservation):
+        return told.before
+    terms = _terms(tx, draft.ruling, current)
+    admission = conclude(
+        action, told.verdict, reserved=reserved, terms=terms, approval=told.approval
+    )
+    if isinstance(admission, Held) and draft.question is not None:
+        admission = replace(admission, approval=draft.question.id)
+    _record(tx, draft, admission, incarnation=current.incarnation)
+    _join_labels(tx, action, admission, present)
     return admission
 
 
@@ -114,22 +131,67 @@ def _asked_before(tx: Transaction, draft: Draft) -> Row | None:
     return row
 
 
-def _reserve(tx: Transaction, draft: Draft, verdict: Verdict) -> Reservation | Shortfall:
+def _told(tx: Transaction, draft: Draft, verdict: Verdict, *, incarnation: str) -> _Told:
+    """What people have said, where the rules ask for them and nothing forbids it anyway."""
+    asked = draft.question
+    if asked is None or verdict.answer == "deny":
+        return _Told(verdict)
+    if asked.suggestion is not None:
+        fits = suggestions.fitting(tx, draft.action, asked.suggestion, incarnation=incarnation)
+        # Whoever carries it out is the person who would have been asked.
+        return _Told(strictest(verdict, fits), approval=asked.suggestion)
+    if verdict.answer == "suggest":
+        return _Told(verdict, before=_suggested_before(tx, draft.action, incarnation))
+    if verdict.answer != "ask":
+        return _Told(verdict)
+    match approvals.judged(tx, draft.action, asked, incarnation=incarnation):
+        case Spend(approval):
+            return _Told(verdict, approval=approval)
+        case Wait(approval, waiting):
+            row = actions.find(tx, waiting)
+            assert row is not None, "an approval is about an action"
+            return _Told(verdict, before=Earlier(row=row, approval=approval))
+        case Refuse(denied):
+            return _Told(strictest(verdict, denied))
+    return _Told(verdict)
+
+
+def _suggested_before(tx: Transaction, action: Action, incarnation: str) -> Earlier | None:
+    """The same call of this run, suggested and not yet decided about: one suggestion is enough."""
+    found = store_of_suggestions.find_open(tx, action.run, action.target, action.digest)
+    if found is None or found["incarnation"] != incarnation:
+        return None
+    row = actions.find(tx, found["action"])
+    assert row is not None, "a suggestion is an action"
+    return Earlier(row=row)
+
+
+def _reserve(tx: Transaction, draft: Draft, told: _Told) -> Reservation | Shortfall:
     """Hold what the action may use, if it may happen now; else only look whether there is room.
 
     What is denied anyway is not measured and opens no window.
     """
+    verdict = told.verdict
     if verdict.answer == "deny":
         return Reservation(holds=(), owner=draft.process)
     holds = holds_of(draft.windows, draft.ruling.bound or _NOTHING)
-    now = verdict.answer in ("allow", "redact")
+    now = verdict.answer in ("allow", "redact") or (
+        verdict.answer == "ask" and told.approval is not None
+    )
     if now and budgets.hold(tx, holds):
         return Reservation(holds=holds, owner=draft.process)
     reserved = reserve(budgets.open_windows(tx, draft.windows), holds, draft.process)
-    if now and isinstance(reserved, Reservation):
-        held = budgets.hold(tx, holds)
-        assert held, "there was room a moment ago, in the same transaction"
-    return reserved
+    if not now or isinstance(reserved, Shortfall) or budgets.hold(tx, holds):
+        return reserved
+    # Between what was fetched for this group and that look, another process has opened a window or
+    # taken its room. Held now, the rows are locked: what they say then stays so.
+    budgets.look_again(tx, draft.windows)
+    if budgets.hold(tx, holds):
+        return reserved
+    short = reserve(budgets.open_windows(tx, draft.windows), holds, draft.process)
+    if isinstance(short, Reservation):  # nothing is held, so nothing may begin
+        raise Unavailable("budgets changed while they were looked at", hint="try again")
+    return short
 
 
 def _terms(tx: Transaction, ruling: Ruling, current: standing.Standing) -> Terms | None:
@@ -155,8 +217,8 @@ def _record(
     incarnation: str,
 ) -> None:
     action = admission.action
-    if isinstance(admission, Cleared) and draft.sealed_arguments is not None:
-        sealed.put(tx, f"{action.id}/arguments", action.run, draft.sealed_arguments)
+    if not isinstance(admission, Refused) and draft.sealed_arguments is not None:
+        sealed.put(tx, name_of_arguments(action.id), action.run, draft.sealed_arguments)
     body = actions.insert(
         tx,
         action,
@@ -170,8 +232,29 @@ def _record(
     kind = {Cleared: "admitted", Refused: "refused", Held: "held", Suggested: "suggested"}
     entry = Entry(kind=kind[type(admission)], subject=action.id, body=body)
     ledger.append(tx, entry, draft.nonce, keep_body=False)
+    if draft.question is not None:
+        _ask(tx, draft.question, admission, incarnation=incarnation)
     if isinstance(admission, Refused):
         actions.tally(tx, action, day_of(tx.now), {"refused": 1})
+
+
+def _ask(
+    tx: Transaction,
+    asked: Question,
+    admission: Cleared | Refused | Held | Suggested,
+    *,
+    incarnation: str,
+) -> None:
+    """Ask people, or use up what they said."""
+    action = admission.action
+    if isinstance(admission, Held):
+        approvals.ask(tx, action, asked, incarnation=incarnation)
+    elif isinstance(admission, Suggested):
+        approvals.suggest(tx, action, asked, incarnation=incarnation)
+    elif isinstance(admission, Cleared) and asked.suggestion is not None:
+        suggestions.carry_out(tx, action, asked.suggestion, asked.nonce)
+    elif isinstance(admission, Cleared) and admission.approval is not None:
+        approvals.spend(tx, action, admission.approval, asked.nonce)
 
 
 def _join_labels(

@@ -8,6 +8,7 @@ from quarterdeck.domain.actions import Cleared, Receipt
 from quarterdeck.domain.attempts import Attempt
 from quarterdeck.domain.budgets import Bound
 from quarterdeck.domain.money import Price, Usage, added
+from quarterdeck.domain.tools import Tool
 
 
 def used(cleared: Cleared, receipt: Receipt) -> Bound:
@@ -17,6 +18,10 @@ def used(cleared: Cleared, receipt: Receipt) -> Bound:
     """
     if receipt.status == "not_attempted":
         return Bound(nanousd=0, tokens=0, calls=0)
+    if isinstance(cleared.contract, Tool):
+        # Whatever a back end says of it: a call that was made costs what its contract says, else
+        # a cap in money would not bound how many are made.
+        return Bound(nanousd=max(receipt.cost_nanousd, cleared.contract.cost_nanousd), tokens=0)
     tokens = 0 if receipt.usage is None else receipt.usage.total()
     cost = receipt.cost_nanousd
     if receipt.attempts:

@@ -69,6 +69,10 @@ class Bindings:
             self._fleets[version] = load(files)
         return self._fleets[version]
 
+    def applied(self, fleet: Fleet) -> None:
+        """A fleet that is stored now: its files need not be read again."""
+        self._fleets.setdefault(fleet.version, fleet)
+
     async def in_force(self) -> Fleet | None:
         """The fleet in force now, if any was applied."""
         version = (await self.db.read(standing.get)).fleet_version

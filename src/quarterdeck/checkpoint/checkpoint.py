@@ -8,23 +8,27 @@ Deliberately absent: any knowledge of a vendor, a wire or a tool's back end.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-import orjson
 from msgspec.structs import replace
 
 from quarterdeck.checkpoint import admission as admissions
-from quarterdeck.checkpoint import attempts, stages
+from quarterdeck.checkpoint import approvals, attempts, earlier, stages
 from quarterdeck.checkpoint import settlement as settlements
-from quarterdeck.checkpoint.admission import Draft, Earlier
+from quarterdeck.checkpoint.admission import Draft
+from quarterdeck.checkpoint.approvals import Desk, Question
 from quarterdeck.checkpoint.bindings import Binding, Bindings
 from quarterdeck.checkpoint.clearance import is_current, may_go_on
+from quarterdeck.checkpoint.earlier import Earlier
 from quarterdeck.checkpoint.recording import Prepared, Recorder
+from quarterdeck.checkpoint.sealing import Seals
 from quarterdeck.checkpoint.settlement import Settlement
 from quarterdeck.checkpoint.spool import Spool
 from quarterdeck.checkpoint.stages import Ruling
+from quarterdeck.checkpoint.suggestions import lifted
+from quarterdeck.checkpoint.windows import windows_of
 from quarterdeck.domain import labels as labelling
 from quarterdeck.domain.actions import (
     Action,
@@ -33,32 +37,43 @@ from quarterdeck.domain.actions import (
     Done,
     Effect,
     InDoubt,
+    Kind,
     Outcome,
     Proposal,
     Receipt,
 )
-from quarterdeck.domain.budgets import windows
 from quarterdeck.domain.errors import Conflict, LimitExceeded, Unavailable, Unidentified
-from quarterdeck.domain.fleets import Cap, Tool
-from quarterdeck.domain.ids import ActionId, AgentName, BudgetId, RevisionHash, RunId, TeamName
+from quarterdeck.domain.ids import ActionId, ServerName, TeamName
 from quarterdeck.domain.labels import Label
 from quarterdeck.domain.ledger import NONCE_BYTES, Entry
 from quarterdeck.domain.limits import EFFECT_SECONDS_MAX, TARGET_CHARACTERS_MAX
 from quarterdeck.domain.runs import RunIdentity
+from quarterdeck.domain.servers import Server
+from quarterdeck.domain.tools import Tool
 from quarterdeck.domain.verdicts import Reason, Verdict, strictest
-from quarterdeck.keys import SealingKey, credential_hash
-from quarterdeck.sources import Clock, Dice, Ids, datetime_of, day_of
-from quarterdeck.store import actions, ledger, runs, sealed
-from quarterdeck.store.database import Database, Row, Transaction
+from quarterdeck.keys import credential_hash
+from quarterdeck.sources import Clock, Dice, Ids
+from quarterdeck.store import actions, ledger, runs
+from quarterdeck.store.database import Database, Transaction
 from quarterdeck.store.group import CommitUnknown
 from quarterdeck.store.keys import Keyring
 from quarterdeck.store.standing import Standing
 
 IDENTITIES_KNOWN_MAX: Final = 10_000
-RUN_KEYS_KNOWN_MAX: Final = 1_000
 
 
 NOTHING_NOTICED: Final = Standing(incarnation="", epoch=0, fleet_version=None, frozen=frozenset())
+
+
+#: What rules an action of each kind, before the transaction.
+RULES: Final[Mapping[Kind, Callable[[Proposal, Binding], Ruling]]] = {
+    "model": stages.rule_model,
+    "tool": stages.rule_tool,
+    "resource": stages.rule_server,
+    "prompt": stages.rule_server,
+    "elicitation": stages.rule_server,
+    "sampling": stages.rule_server,
+}
 
 
 @dataclass(slots=True)
@@ -92,8 +107,15 @@ class Checkpoint:
     watch: Watch = field(default_factory=Watch)
     # Admissions that may be committed without anybody having been told, and when they were asked.
     unanswered: dict[ActionId, int] = field(default_factory=dict)
+    #: The definition of a tool that its server gives now; its contract's own pin, if nobody asks.
+    definition_of: Callable[[Tool], str] = approvals.pin_of
+    #: Whether what its server says of a tool is what was granted; nobody asks where none is said.
+    quarantine: Callable[[Tool, Mapping[ServerName, Server]], Verdict] | None = None
+    seals: Seals = field(init=False, repr=False)
     _identities: "OrderedDict[str, RunIdentity]" = field(default_factory=OrderedDict, repr=False)
-    _run_keys: "OrderedDict[RunId, SealingKey]" = field(default_factory=OrderedDict)
+
+    def __post_init__(self) -> None:
+        self.seals = Seals(self.db, self.keyring)
 
     async def carry_out(self, proposal: Proposal, effect: Effect) -> Outcome:
         """Pass one action through: the only path to an effect."""
@@ -120,13 +142,15 @@ class Checkpoint:
             )
         identity = await self.identify(proposal.credential)
         binding = await self.bindings.of(identity.revision)
+        if proposal.suggestion is not None:
+            binding = lifted(binding)  # whether it is one is asked in the transaction
         now = self.clock.micros()
         action_id = ActionId(self.ids.new("act"))
         action = stages.bind(proposal, identity, action=action_id, now=now)
-        ruling = self._rule(proposal, binding)
+        ruling = self.rule(proposal, binding)
         if ruling.verdict.answer != "allow":
             # What somebody sent is quoted in reasons and names: it goes into rows, so no secrets.
-            ruling = await self._redacted(action.team, ruling)
+            ruling = await self.redacted(action.team, ruling)
         if ruling.contract is None:
             target = await self.recorder.redacted_text(action.team, action.target)
             action = replace(action, target=target[:TARGET_CHARACTERS_MAX])
@@ -136,12 +160,13 @@ class Checkpoint:
         draft = Draft(
             action=action,
             ruling=ruling,
-            windows=_windows(binding, now),
+            windows=windows_of(binding, ruling, now),
             prepared=prepared,
             process=self.process,
             nonce=self.dice.bytes(NONCE_BYTES),
             sealed_arguments=await self._seal_arguments(action, ruling),
             noticed=self.watch.noticed,
+            question=await self._question(proposal, action, ruling, binding),
         )
         try:
             answer = await self.db.write(
@@ -152,24 +177,28 @@ class Checkpoint:
                 self.unanswered[action_id] = now
             raise
         if isinstance(answer, Earlier):
-            return await self._as_before(answer.row)
+            return await earlier.answered(answer, self.seals)
         self.recorder.stored(prepared)
         return answer
 
-    async def _redacted(self, team: TeamName, ruling: Ruling) -> Ruling:
+    async def redacted(self, team: TeamName, ruling: Ruling) -> Ruling:
+        """A ruling whose reasons may be recorded: they quote what somebody sent."""
         reasons = [
             Reason(r.rule, await self.recorder.redacted_text(team, r.because))
             for r in ruling.verdict.reasons
         ]
         return replace(ruling, verdict=Verdict(ruling.verdict.answer, tuple(reasons)))
 
-    def _rule(self, proposal: Proposal, binding: Binding) -> Ruling:
-        ruled = (stages.rule_model if proposal.kind == "model" else stages.rule_tool)(
-            proposal, binding
-        )
-        if not proposal.findings:
+    def rule(self, proposal: Proposal, binding: Binding) -> Ruling:
+        """What grants and contract say of a proposal, before anything else is asked."""
+        ruled = RULES[proposal.kind](proposal, binding)
+        findings = proposal.findings
+        if self.quarantine is not None and isinstance(ruled.contract, Tool):
+            found = self.quarantine(ruled.contract, binding.fleet.servers)
+            findings = findings if found.answer == "allow" else (*findings, found)
+        if not findings:
             return ruled
-        return replace(ruled, verdict=strictest(ruled.verdict, *proposal.findings))
+        return replace(ruled, verdict=strictest(ruled.verdict, *findings))
 
     async def settle(self, cleared: Cleared, receipt: Receipt, *, patient: bool = False) -> Done:
         """Charge what the effect used and commit its outcome; a tool's result leaves only after.
@@ -192,7 +221,7 @@ class Checkpoint:
             used=used,
             prepared=prepared,
             labels=_result_labels(cleared) | (prepared.labels if prepared else labelling.NONE),
-            sealed_answer=await self._sealed_answer(action, receipt),
+            sealed_answer=await self.seals.seal_answer(action, receipt),
             nonces=(nonces[:NONCE_BYTES], nonces[NONCE_BYTES:]),
         )
         try:
@@ -256,65 +285,23 @@ class Checkpoint:
             return None
         return await self.recorder.prepare_answer(action.team, action.run, receipt.content)
 
-    async def _sealed_answer(self, action: Action, receipt: Receipt) -> bytes | None:
-        """What can be asked for again exactly: a tool's result, a model's under a key."""
-        if receipt.status == "not_attempted" or not (
-            action.kind == "tool" or action.idempotency_key is not None
-        ):
-            return None
-        try:
-            key = await self._run_key(action.run, action.team)
-        except Unavailable:
-            key = None  # that it took place matters more than being asked for its answer again
-        if key is None:
-            return None
-        body = orjson.dumps({"result": receipt.result.decode("latin-1"), "detail": receipt.detail})
-        return key.seal(f"{action.id}/answer", body)
-
     async def _seal_arguments(self, action: Action, ruling: Ruling) -> bytes | None:
-        """What may have to be carried out again exactly: an idempotent tool's arguments."""
-        if not isinstance(ruling.contract, Tool) or not ruling.contract.idempotent:
-            return None
-        key = await self._run_key(action.run, action.team)
+        """What may have to be carried out exactly so: again, or once a person has answered."""
+        again = isinstance(ruling.contract, Tool) and ruling.contract.idempotent
         # A run without a key has ended: its admission is refused in a moment.
-        return None if key is None else key.seal(f"{action.id}/arguments", action.arguments)
+        if again or ruling.verdict.answer in ("ask", "suggest"):
+            return await self.seals.seal_arguments(action)
+        return None
 
-    async def sealed_arguments(self, action: Action) -> bytes | None:
-        """The arguments an action in doubt was cleared with, if they were sealed."""
-        name = f"{action.id}/arguments"
-        stored = await self.db.read(lambda tx: sealed.find(tx, name))
-        key = await self._run_key(action.run, action.team)
-        return None if stored is None or key is None else key.open(name, stored)
-
-    async def _run_key(self, run: RunId, team: TeamName) -> SealingKey | None:
-        known = self._run_keys.get(run)
-        if known is None:
-            team_key = await self.keyring.team_key(team)
-            known = await self.db.read(lambda tx: sealed.find_run_key(tx, run, team_key))
-            if known is None:
-                return None
-            self._run_keys[run] = known
-            if len(self._run_keys) > RUN_KEYS_KNOWN_MAX:
-                self._run_keys.popitem(last=False)
-        return known
-
-    async def _as_before(self, row: Row) -> Done | InDoubt:
-        """The outcome of an action asked before, from its row and its sealed answer."""
-        action = action_of(row)
-        if row["state"] in ("begun", "in_doubt"):
-            return InDoubt(action=action)
-        stored = await self.db.read(lambda tx: sealed.find(tx, f"{action.id}/answer"))
-        answer: dict[str, Any] = {"result": "", "detail": {}}
-        key = await self._run_key(action.run, action.team)
-        if stored is not None and key is not None:
-            answer = orjson.loads(key.open(f"{action.id}/answer", stored))
-        receipt = Receipt(
-            status=row["state"] if row["state"] in ("done", "failed") else "failed",
-            result=answer["result"].encode("latin-1"),
-            cost_nanousd=row["cost_nanousd"],
-            detail=answer["detail"],
-        )
-        return Done(action=action, receipt=receipt)
+    async def _question(
+        self, proposal: Proposal, action: Action, ruling: Ruling, binding: Binding
+    ) -> Question | None:
+        """What people would be asked; nothing where the rules do not need them."""
+        if ruling.verdict.answer not in ("ask", "suggest") and proposal.suggestion is None:
+            return None
+        subject = approvals.subject_of(action, ruling, binding, self.definition_of)
+        desk = Desk(recorder=self.recorder, ids=self.ids, dice=self.dice)
+        return await approvals.question(proposal, action, subject, ruling=ruling, desk=desk)
 
 
 async def execute(effect: Effect, cleared: Cleared) -> Receipt | InDoubt:
@@ -340,43 +327,9 @@ def _retargeted(action: Action, ruling: Ruling) -> Action:
     return replace(action, target=f"{ruling.contract.name}/{action.target}")
 
 
-def _windows(binding: Binding, now: int) -> Mapping[BudgetId, Cap | None]:
-    """The budgets an action of this agent touches today; they are the same all day."""
-    day = day_of(now)
-    found = binding.windows.get(day)
-    if found is None:
-        fleet, agent = binding.fleet, binding.agent
-        caps = {
-            "fleet": fleet.caps,
-            f"team:{agent.team}": fleet.teams.get(agent.team, ()),
-            f"agent:{agent.name}": agent.caps,
-        }
-        binding.windows.clear()
-        found = binding.windows[day] = windows(caps, datetime_of(now))
-    return found
-
-
 def _result_labels(cleared: Cleared) -> frozenset[Label]:
     contract = cleared.contract
-    if not isinstance(contract, Tool):
-        return labelling.NONE
-    return frozenset(("internal",) if contract.trust == "trusted" else ("external",))
-
-
-def action_of(row: Row) -> Action:
-    """An action as its row remembers it; the arguments themselves are only in the sealed store."""
-    return Action(
-        id=ActionId(row["id"]),
-        run=RunId(row["run"]),
-        agent=AgentName(row["agent"]),
-        team=TeamName(row["team"]),
-        revision=RevisionHash(row["revision"]),
-        kind=row["kind"],
-        target=row["target"],
-        arguments=b"",
-        digest=row["digest"],
-        labels=labelling.parse(row["labels"]),
-        mark=row["mark"],
-        idempotency_key=row["idempotency_key"],
-        proposed_at=row["proposed_at"],
-    )
+    if isinstance(contract, Tool):
+        origin: Label = "internal" if contract.trust == "trusted" else "external"
+        return frozenset((origin, *contract.data))
+    return labelling.NONE if cleared.action.kind == "model" else frozenset(("external",))

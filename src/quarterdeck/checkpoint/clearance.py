@@ -2,9 +2,8 @@
 
 import msgspec
 
-from quarterdeck.domain.actions import Action, Alternative, Cleared, Tokens
+from quarterdeck.domain.actions import Action, Alternative, Cleared, Contract, Tokens
 from quarterdeck.domain.budgets import Bound, Reservation
-from quarterdeck.domain.fleets import Tool, Vendor
 from quarterdeck.domain.limits import CLEARANCE_SECONDS_MAX
 from quarterdeck.domain.money import Price
 from quarterdeck.domain.verdicts import Verdict
@@ -13,7 +12,7 @@ from quarterdeck.domain.verdicts import Verdict
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What a clearance is good for: contract, price and bound, at one epoch of one incarnation."""
 
-    contract: Vendor | Tool
+    contract: Contract
     price: Price | None
     bound: Bound
     epoch: int

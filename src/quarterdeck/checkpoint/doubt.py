@@ -9,17 +9,18 @@ from typing import Literal, TypeAlias, assert_never
 
 from msgspec.structs import replace
 
-from quarterdeck.checkpoint.checkpoint import Checkpoint, action_of, execute
+from quarterdeck.checkpoint.checkpoint import Checkpoint, execute
 from quarterdeck.checkpoint.clearance import Terms, clear
+from quarterdeck.checkpoint.earlier import action_of
 from quarterdeck.checkpoint.settlement import Settlement
 from quarterdeck.checkpoint.stages import freeze_verdict
 from quarterdeck.domain.actions import Cleared, Effect, InDoubt, Receipt
 from quarterdeck.domain.budgets import Bound
-from quarterdeck.domain.fleets import Tool
 from quarterdeck.domain.ids import ToolName
 from quarterdeck.domain.labels import NONE
 from quarterdeck.domain.ledger import NONCE_BYTES
 from quarterdeck.domain.limits import HOLD_LAPSE_SECONDS
+from quarterdeck.domain.tools import Tool
 from quarterdeck.domain.verdicts import allow
 from quarterdeck.store import actions, standing
 from quarterdeck.store.database import Row
@@ -75,7 +76,7 @@ async def reopened(checkpoint: Checkpoint, row: Row, arguments: bytes) -> Cleare
 
 async def _retry(checkpoint: Checkpoint, row: Row, effect: Effect) -> None:
     """An idempotent tool is called again under the same key, from the sealed arguments."""
-    arguments = await checkpoint.sealed_arguments(action_of(row))
+    arguments = await checkpoint.seals.find_arguments(action_of(row))
     current = await checkpoint.db.read(standing.get)
     frozen = freeze_verdict(action_of(row), current)
     if arguments is None or frozen.answer == "deny":
@@ -87,6 +88,9 @@ async def _retry(checkpoint: Checkpoint, row: Row, effect: Effect) -> None:
     receipt = await execute(effect, cleared)
     if isinstance(receipt, InDoubt):
         await checkpoint.doubt(cleared.action.id, process, because="timeout")
+        return
+    if receipt.status == "not_attempted":  # which says nothing of the call before it
+        await checkpoint.doubt(cleared.action.id, process, because="the retry never began")
         return
     await checkpoint.settle(cleared, receipt)
 

@@ -4,8 +4,8 @@ from typing import Final
 
 from quarterdeck.domain.actions import Alternative, Tokens
 from quarterdeck.domain.budgets import Bound
-from quarterdeck.domain.fleets import Tool
 from quarterdeck.domain.money import Price, Usage
+from quarterdeck.domain.tools import Tool
 
 BYTES_PER_TOKEN: Final = 3
 TOKENS_PER_SECOND: Final = 100  # what a vendor may have generated unseen; few are faster

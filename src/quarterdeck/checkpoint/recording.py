@@ -5,6 +5,7 @@ their raw bytes, and the last sequence of each run tells what is new. Both are f
 commit that stored them; losing them costs space, never content.
 """
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import orjson
 from quarterdeck.domain.actions import Content
 from quarterdeck.domain.ids import PayloadHash, RunId, TeamName
 from quarterdeck.domain.labels import NONE, Labels
+from quarterdeck.domain.limits import SLICE_BYTES
 from quarterdeck.domain.redacted import Redacted
 from quarterdeck.guards.redact import redact
 from quarterdeck.keys import Pseudonyms
@@ -141,8 +143,14 @@ class Recorder:
     async def prepare_answer(self, team: TeamName, run: RunId, content: Content) -> Prepared:
         """Redact and hash what came back."""
         key, pseudonyms = self._keys.get(team) or await self._keys_of(team)
-        redacted = redact(content.rest, pseudonyms)
-        payload = payloads.make(team, key, "answer", redacted)
+
+        def made() -> tuple[Redacted, Payload]:
+            redacted = redact(content.rest, pseudonyms)
+            return redacted, payloads.make(team, key, "answer", redacted)
+
+        # A megabyte takes as long as many admissions, which need not wait for it.
+        is_large = len(content.rest) > SLICE_BYTES
+        redacted, payload = await asyncio.to_thread(made) if is_large else made()
         return Prepared(
             root=payload.hash,
             payloads=(payload,),

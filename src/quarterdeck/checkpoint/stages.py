@@ -3,32 +3,35 @@
 import hashlib
 from typing import Final
 
-import jsonschema_rs
 import msgspec
-import orjson
 
 from quarterdeck.checkpoint.bindings import Binding
 from quarterdeck.checkpoint.estimate import attempts_bound, tool_bound
-from quarterdeck.domain.actions import Action, Alternative, Proposal, Tokens
+from quarterdeck.domain import contracts
+from quarterdeck.domain.actions import Action, Alternative, Contract, Proposal, Tokens
 from quarterdeck.domain.budgets import Bound
 from quarterdeck.domain.errors import Invalid, Unidentified
-from quarterdeck.domain.fleets import Agent, Model, Tool, Vendor, takes
-from quarterdeck.domain.ids import ActionId, ToolName
+from quarterdeck.domain.fleets import Agent, Model, takes
+from quarterdeck.domain.grants import permits
+from quarterdeck.domain.ids import ActionId, ServerName, ToolName
 from quarterdeck.domain.limits import (
+    ERROR_CHARACTERS_MAX,
     IDEMPOTENCY_KEY_CHARACTERS_MAX,
     RUN_CREDENTIAL_SECONDS,
     TARGET_CHARACTERS_MAX,
 )
 from quarterdeck.domain.money import Price
 from quarterdeck.domain.runs import RunIdentity
+from quarterdeck.domain.tools import Tool
 from quarterdeck.domain.verdicts import Reason, Verdict, allow, deny, strictest
-from quarterdeck.fleet.contracts import validator
+from quarterdeck.fleet.contracts import arguments_misfit
 from quarterdeck.store.database import Row
 from quarterdeck.store.standing import Standing
 
 UNKNOWN_CREDENTIAL: Final = "this credential is not known, has expired or was revoked"
 UNKNOWN_HINT: Final = "start a run with `quarterdeck runs start` and use its credential"
 _WRITES: Final = ("write", "privileged")
+_ARGUMENTS_FIT: Final = allow("contract:arguments", "the arguments fit the contract")
 _NOTHING_FROZEN: Final = allow("standing", "nothing it is part of is frozen")
 
 
@@ -36,7 +39,7 @@ class Ruling(msgspec.Struct, frozen=True, kw_only=True):
     """What contract and grants say, before the transaction: a verdict, and terms to act under."""
 
     verdict: Verdict
-    contract: Vendor | Tool | None = None
+    contract: Contract | None = None
     price: Price | None = None
     bound: Bound | None = None
     tokens: Tokens | None = None
@@ -123,8 +126,7 @@ def _shown(proposal: Proposal) -> str:
 
 def rule_tool(proposal: Proposal, binding: Binding) -> Ruling:
     """Grants and contract of a tool. Unknown and not granted read the same: there is no oracle."""
-    name = ToolName(proposal.target)
-    tool = binding.fleet.tools.get(name) if name in binding.agent.tools else None
+    tool = granted_tool(proposal.target, binding)
     if tool is None:
         return Ruling(
             verdict=deny(
@@ -133,59 +135,85 @@ def rule_tool(proposal: Proposal, binding: Binding) -> Ruling:
         )
     return Ruling(
         verdict=strictest(
-            _autonomy_verdict(binding.agent, tool), _arguments_verdict(tool, proposal)
+            autonomy_verdict(binding.agent, tool), _arguments_verdict(tool, proposal)
         ),
         contract=tool,
         bound=tool_bound(tool),
     )
 
 
-def _autonomy_verdict(agent: Agent, tool: Tool) -> Verdict:
+def granted_tool(name: str, binding: Binding) -> Tool | None:
+    """The tool of this name, if the agent has it: who lists tools asks this too."""
+    return binding.fleet.tools.get(ToolName(name)) if name in binding.agent.tools else None
+
+
+def rule_server(proposal: Proposal, binding: Binding) -> Ruling:
+    """Whether the agent may use this of an MCP server: a resource, a prompt, or be asked by it.
+
+    The target is the server's name, a slash, and the resource's URI, the prompt's name, or what is
+    asked. Unknown and not granted read the same here too.
+    """
+    server, _, name = proposal.target.partition("/")
+    grant = binding.agent.servers.get(ServerName(server))
+    if grant is None or not permits(grant, proposal.kind, name):
+        return Ruling(
+            verdict=deny(
+                f"default:{proposal.kind}",
+                f"the agent `{binding.agent.name}` has no {proposal.kind} `{_shown(proposal)}`",
+            )
+        )
+    return Ruling(
+        verdict=allow(
+            f"grant:{proposal.kind}:{server}", f"granted to the agent `{binding.agent.name}`"
+        ),
+        contract=binding.fleet.servers[ServerName(server)],
+        bound=Bound(nanousd=0, tokens=0),
+    )
+
+
+def autonomy_verdict(agent: Agent, tool: Tool) -> Verdict:
     """What the level of autonomy makes of the tool's effect class (PO-2, PO-4)."""
     rule = f"grant:tool:{tool.name}"
-    if tool.effect == "privileged":
-        return Verdict("ask", (Reason("effect:privileged", "privileged tools always ask"),))
     if tool.effect in _WRITES and agent.autonomy == "L0":
         return deny("autonomy:L0", "an agent at L0 only drafts")
     if tool.effect in _WRITES and agent.autonomy == "L1":
+        # Before what asks: who only suggests does not act, whatever a person allowed.
         return Verdict("suggest", (Reason("autonomy:L1", "an agent at L1 suggests its writes"),))
+    if tool.effect == "privileged":
+        return Verdict("ask", (Reason("effect:privileged", "privileged tools always ask"),))
+    if tool.confirm:
+        return Verdict("ask", (Reason("confirm", "its contract asks for a person each time"),))
     return allow(rule, f"granted to the agent `{agent.name}`")
 
 
-# Compiled contracts by their digest; a fleet has few, and a digest never changes its meaning.
-_VALIDATORS: Final[dict[str, jsonschema_rs.Validator]] = {}
-
-
-def _validator(tool: Tool) -> jsonschema_rs.Validator:
-    found = _VALIDATORS.get(tool.digest)
-    if found is None:
-        found = _VALIDATORS[tool.digest] = validator(tool.arguments)
-    return found
-
-
 def _arguments_verdict(tool: Tool, proposal: Proposal) -> Verdict:
-    try:
-        arguments = orjson.loads(proposal.arguments)
-    except orjson.JSONDecodeError:
-        return deny("contract:arguments", "the arguments are not JSON")
-    error = next(iter(_validator(tool).iter_errors(arguments)), None)
-    if error is None:
-        return allow("contract:arguments", "the arguments fit the contract")
-    where = "/".join(str(step) for step in error.instance_path) or "the arguments"
-    return deny("contract:arguments", f"{where}: {error.message}"[:500])
+    """Whether the arguments are what the contract lets through: their form, then their bounds."""
+    arguments = contracts.read(proposal.arguments)
+    if isinstance(arguments, str):
+        return deny("contract:arguments", arguments)
+    misfit = arguments_misfit(tool, arguments, proposal.arguments)
+    if misfit is not None:
+        where = misfit.where or "the arguments"
+        return deny("contract:arguments", f"{where}: {misfit.message}"[:ERROR_CHARACTERS_MAX])
+    return contracts.bounds_verdict(tool, arguments, proposal.arguments) or _ARGUMENTS_FIT
 
 
 def freeze_verdict(action: Action, standing: Standing) -> Verdict:
     """Whether anything the action is part of is frozen."""
+    return frozen_verdict(action, action.target, standing)
+
+
+def frozen_verdict(who: Action | RunIdentity, target: str, standing: Standing) -> Verdict:
+    """Whether a run's use of a target is frozen: who lists tools asks this too."""
     if not standing.frozen:
         return _NOTHING_FROZEN
     scopes = (
         "fleet",
-        f"team:{action.team}",
-        f"agent:{action.agent}",
-        f"tool:{action.target}",
-        f"tool:{action.target}@{action.agent}",
-        f"run:{action.run}",
+        f"team:{who.team}",
+        f"agent:{who.agent}",
+        f"tool:{target}",
+        f"tool:{target}@{who.agent}",
+        f"run:{who.run}",
     )
     for scope in scopes:
         if scope in standing.frozen:

@@ -91,6 +91,7 @@ def show(
             "settled": render.when(shown["settled_at"]) or "not yet",
             "cost": f"{shown['cost_usd']} USD ({shown['held_usd']} held)",
             "tokens": ", ".join(f"{count} {name}" for name, count in usage.items()) or "none",
+            **{n: shown[n] for n in ("approval", "suggestion", "plan") if shown[n]},
             **_tried(detail.pop("attempts", [])),
             "detail": render.compact(detail) if detail else "none",
             "request": render.compact({k: v for k, v in shown["request"].items() if v != 0}),

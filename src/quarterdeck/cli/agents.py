@@ -67,6 +67,8 @@ def show(
     )
     render.say()
     render.say(shown["card"])
+    if shown["card_warning"]:
+        render.say(f"\nWarning: {shown['card_warning']}.")
     render.say()
     rows = [(t["name"], t["effect"], t["trust"], t["description"]) for t in shown["tools"]]
     render.table(("tool", "effect", "trust", "what it does"), rows, empty="It has no tools.")

@@ -66,13 +66,23 @@ def check(given: Given, folder: Folder = Path()) -> None:
         "tools": [*sorted(fleet.tools)],
         "vendors": [*sorted(fleet.vendors)],
     }
+    warnings = _warnings(fleet)
     if given.json:
-        render.print_json(
-            {"ok": True, "name": fleet.name, "version": fleet.version, **counted, "problems": []}
-        )
+        said = {"ok": True, "name": fleet.name, "version": fleet.version, **counted}
+        render.print_json({**said, "problems": [], "warnings": warnings})
         return
+    for warning in warnings:
+        render.warn(f"warning: {warning}")
     words = ", ".join(_counted(len(names), noun) for noun, names in counted.items())
     render.say(f"{fleet.name} is in order: {words}.")
+
+
+def _warnings(fleet: "Fleet") -> list[str]:
+    """What is no problem and still worth a look: cards that nobody would read."""
+    from quarterdeck.domain.cards import card_of
+
+    cards = [(name, card_of(agent, fleet)) for name, agent in sorted(fleet.agents.items())]
+    return [f"agents/{name}.yaml: {card.warning}" for name, card in cards if card.warning]
 
 
 def apply(
@@ -134,12 +144,12 @@ async def _version_in_force(api: "Api") -> str | None:
 
 def checked(given: Given, folder: Path) -> Checked:
     """A folder's fleet and files; its problems are printed, and end the command with status 1."""
-    from quarterdeck.fleet.load import load, read_folder
+    from quarterdeck.fleet.load import load_to_apply, read_folder
     from quarterdeck.fleet.problems import FleetInvalid
 
     try:
         files = read_folder(folder)
-        return Checked(fleet=load(files), files=files)
+        return Checked(fleet=load_to_apply(files), files=files)
     except FleetInvalid as error:
         _show_problems(given, error)
         raise typer.Exit(1) from error

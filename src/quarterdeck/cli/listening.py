@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import errno
 import gc
 import logging
@@ -60,6 +61,16 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _give_back_memory() -> None:
+    """Return what reading a fleet has freed to the system, where the C library can (glibc).
+
+    Five thousand contracts leave 60 MB of holes behind, which nothing later fills.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 @asynccontextmanager
 async def serving(
     app: Application, listening: socket.socket, *, on_stop: Callable[[], None]
@@ -69,6 +80,7 @@ async def serving(
     # for 50 ms.
     gc.collect()
     gc.freeze()
+    _give_back_memory()
     server = _Server(
         uvicorn.Config(
             app,

@@ -11,7 +11,9 @@ import typer
 from quarterdeck.cli import (
     actions,
     agents,
+    approvals,
     backups,
+    blast_radius,
     console,
     costs,
     execute,
@@ -19,9 +21,13 @@ from quarterdeck.cli import (
     health,
     keys,
     ledger,
+    plans,
     runs,
     secrets,
     serve,
+    servers,
+    suggestions,
+    tools,
 )
 from quarterdeck.cli.options import DataFolder, Given, Json, Token, Url
 
@@ -53,6 +59,7 @@ for noun in (
     serve,
     fleet,
     execute,
+    blast_radius,
     costs,
     backups,
     health,
@@ -64,7 +71,12 @@ for name, group in (
     ("keys", keys.app),
     ("runs", runs.app),
     ("actions", actions.app),
+    ("approvals", approvals.app),
+    ("suggestions", suggestions.app),
+    ("plans", plans.app),
     ("secrets", secrets.app),
+    ("tools", tools.app),
+    ("servers", servers.app),
     ("ledger", ledger.app),
 ):
     app.add_typer(group, name=name)

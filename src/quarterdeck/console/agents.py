@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from quarterdeck.console.blast_radius import RadiusRows, radius_rows
 from quarterdeck.console.fleet import Figure, meter, readiness_of, state_of
 from quarterdeck.console.pages import Pages
 from quarterdeck.console.plain import Moment, amount, line, moment
@@ -84,6 +85,8 @@ class AgentPage:
     ready: Badge
     problems: tuple[str, ...]
     card: str
+    card_warning: str
+    radius: RadiusRows
     figures: tuple[Figure, ...]
     models: tuple[ModelRow, ...]
     tools: tuple[ToolRow, ...]
@@ -135,7 +138,9 @@ def agent_page(
         state=state_of(agent),
         ready=readiness_of(agent),
         problems=tuple(line(problem, 200) for problem in agent.problems),
-        card=line(reading.card, 2_000),
+        card=line(reading.card.text, 8_000),
+        card_warning=line(reading.card.warning or "", 300),
+        radius=radius_rows(binding),
         figures=_figures(reading),
         models=tuple(
             ModelRow(

@@ -17,16 +17,20 @@ from starlette.staticfiles import StaticFiles
 
 from quarterdeck.console.actions import ActionPages
 from quarterdeck.console.agents import AgentPages
+from quarterdeck.console.approvals import ApprovalPages
 from quarterdeck.console.costs import CostPages
 from quarterdeck.console.fleet import FleetPages
 from quarterdeck.console.health import HealthPages
 from quarterdeck.console.live import Live, LiveStreams
 from quarterdeck.console.pages import Pages, environment
 from quarterdeck.console.perimeter import LOOPBACK, Perimeter
+from quarterdeck.console.plans import PlanPages
 from quarterdeck.console.runs import RunPages
 from quarterdeck.console.session import PREFIX, Sessions
 from quarterdeck.console.sign_in import SignInPages
+from quarterdeck.console.suggestions import SuggestionPages
 from quarterdeck.console.timeline import TimelinePages
+from quarterdeck.console.tools import ToolPages
 from quarterdeck.domain.errors import QuarterdeckError
 from quarterdeck.services import Services
 
@@ -54,7 +58,11 @@ def _routes(services: Services, pages: Pages, live: Live) -> list[BaseRoute]:
         *RunPages(services=services, pages=pages).routes(),
         *TimelinePages(services=services, pages=pages).routes(),
         *ActionPages(services=services, pages=pages).routes(),
+        *ApprovalPages(services=services, pages=pages).routes(),
+        *SuggestionPages(services=services, pages=pages).routes(),
+        *PlanPages(services=services, pages=pages).routes(),
         *AgentPages(services=services, pages=pages).routes(),
+        *ToolPages(services=services, pages=pages).routes(),
         *CostPages(services=services, pages=pages).routes(),
         *HealthPages(services=services, pages=pages).routes(),
         *SignInPages(pages=pages).routes(),

@@ -20,6 +20,7 @@ from quarterdeck.console.views import (
     Tone,
     action_href,
     agent_href,
+    approval_href,
     bars,
     money,
     run_href,
@@ -168,7 +169,7 @@ def _figures(fleet: FleetReading) -> tuple[Figure, ...]:
     spent = amount(sum(agent.today["cost_nanousd"] for agent in agents))
     running = sum(agent.running for agent in agents)
     refused = sum(agent.today["refused"] for agent in agents)
-    waiting = fleet.waiting.handoffs + fleet.waiting.in_doubt
+    waiting = fleet.waiting.handoffs + fleet.waiting.in_doubt + fleet.waiting.approvals
     return (
         Figure(
             name="Needs a person", text=f"{waiting:,}", exact="", href="#needs",
@@ -278,13 +279,18 @@ def _needs(fleet: FleetReading) -> list[Need]:
                 "Nobody can say yet whether the effect took place; any money for it stays held.",
             )
         )  # fmt: skip
-    if waiting.held:
+    if waiting.approvals:
+        needs.append(_asked(waiting))
+    if waiting.suggestions:
         needs.append(
-            _by_run(
-                waiting.held_newest, waiting.held, "held", "held",
-                "The rules ask for a person's approval; nothing was done.",
+            Need(
+                title=f"{plural(waiting.suggestions, 'suggestion')} to look at",
+                why="Writes that agents would have made; nothing was done.",
+                tone="calm",
+                items=(),
+                more=Link(text="Look at them", href="/console/suggestions"),
             )
-        )  # fmt: skip
+        )
     unready = [agent for agent in fleet.agents if agent.problems]
     if unready:
         items = tuple(
@@ -296,6 +302,22 @@ def _needs(fleet: FleetReading) -> list[Need]:
             Need(title=title, why="What they try fails.", tone="bad", items=items, more=None)
         )
     return needs
+
+
+def _asked(waiting: Waiting) -> Need:
+    items = tuple(
+        Link(
+            text=f"{line(asked['agent'], 64)}: {line(asked['target'], 80)}",
+            href=approval_href(asked["id"]),
+        )
+        for asked in waiting.approvals_newest
+    )
+    more = None
+    if waiting.approvals > len(items):
+        more = Link(text=f"All {waiting.approvals:,}", href="/console/approvals")
+    why = "The rules ask for a person's approval; nothing was done."
+    title = f"{plural(waiting.approvals, 'call')} to approve or deny"
+    return Need(title=title, why=why, tone="warn", items=items, more=more)
 
 
 def _handoffs(waiting: Waiting) -> Need:

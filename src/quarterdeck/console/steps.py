@@ -9,11 +9,15 @@ from quarterdeck.console.plain import Moment, amount, count, duration, line, mom
 from quarterdeck.console.views import (
     Badge,
     Cost,
+    Link,
     Tone,
     action_href,
     agent_href,
+    approval_href,
     badge,
+    plan_href,
     run_href,
+    suggestion_href,
 )
 
 ACTION_STATES: Final[dict[str, Tone]] = {
@@ -92,6 +96,13 @@ class Step:
     labels: tuple[str, ...]
     mark: str
     error: str
+    #: Where people had, or have, a say in it.
+    people: tuple[Link, ...]
+
+
+def rules_of(reasons: Sequence[Mapping[str, str]]) -> tuple[Rule, ...]:
+    """The rules that decided, each at a length that a page can bear."""
+    return tuple(Rule(name=line(r["rule"], 160), because=line(r["because"], 600)) for r in reasons)
 
 
 def step(
@@ -104,8 +115,7 @@ def step(
     until: int | None = None,
 ) -> Step:
     """An action as one step; `started` and `until` say where in its run it lies."""
-    reasons: Sequence[Mapping[str, str]] = action["reasons"]
-    rules = tuple(Rule(name=line(r["rule"], 160), because=line(r["because"], 600)) for r in reasons)
+    rules = rules_of(action["reasons"])
     usage = usage_words(action["usage"])
     kind = action["kind"]
     return Step(
@@ -135,6 +145,15 @@ def step(
         labels=tuple(action["labels"]),
         mark=action["mark"],
         error=line(action["detail"].get("error") or "", 600),
+        people=_people(action),
+    )
+
+
+def _people(action: Mapping[str, Any]) -> tuple[Link, ...]:
+    """The approval, suggestion and plan of an action, as far as its reading says."""
+    said = (("approval", approval_href), ("suggestion", suggestion_href), ("plan", plan_href))
+    return tuple(
+        Link(text=word, href=where(action[word])) for word, where in said if action.get(word)
     )
 
 

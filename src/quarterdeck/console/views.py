@@ -130,6 +130,31 @@ def action_href(action: str, **asked: str) -> str:
     return _href(f"/actions/{escaped(action, safe='')}", asked)
 
 
+def approval_href(approval: str) -> str:
+    """Where an approval's card is."""
+    return _href(f"/approvals/{escaped(approval, safe='')}", {})
+
+
+def tool_href(tool: str) -> str:
+    """Where a tool's page is."""
+    return _href(f"/tools/{escaped(tool, safe='')}", {})
+
+
+def server_href(server: str) -> str:
+    """Where a server's page is."""
+    return _href(f"/servers/{escaped(server, safe='')}", {})
+
+
+def suggestion_href(suggestion: str) -> str:
+    """Where a suggestion's card is."""
+    return _href(f"/suggestions/{escaped(suggestion, safe='')}", {})
+
+
+def plan_href(plan: str) -> str:
+    """Where a plan's page is."""
+    return _href(f"/plans/{escaped(plan, safe='')}", {})
+
+
 def agent_href(agent: str) -> str:
     """Where an agent's page is."""
     return _href(f"/agents/{escaped(agent, safe='')}", {})

@@ -14,13 +14,24 @@ import msgspec
 from quarterdeck.domain import labels as labelling
 from quarterdeck.domain.attempts import Attempt
 from quarterdeck.domain.budgets import Bound, Reservation
-from quarterdeck.domain.fleets import Dialect, Tool, Vendor
-from quarterdeck.domain.ids import ActionId, AgentName, RevisionHash, RunId, TeamName
+from quarterdeck.domain.fleets import Dialect, Vendor
+from quarterdeck.domain.ids import (
+    ActionId,
+    AgentName,
+    ApprovalId,
+    RevisionHash,
+    RunId,
+    TeamName,
+)
 from quarterdeck.domain.labels import Labels
 from quarterdeck.domain.money import Price, Usage
+from quarterdeck.domain.servers import Server
+from quarterdeck.domain.tools import Tool
 from quarterdeck.domain.verdicts import Verdict
 
-Kind: TypeAlias = Literal["model", "tool"]
+Kind: TypeAlias = Literal["model", "tool", "resource", "prompt", "elicitation", "sampling"]
+#: What may carry an action out: a vendor its models, a tool its contract, a server the rest.
+Contract: TypeAlias = Vendor | Tool | Server
 Mark: TypeAlias = Literal["enforced", "cooperative", "observed"]
 UsageSource: TypeAlias = Literal["reported", "estimated", "none"]
 ReceiptStatus: TypeAlias = Literal["done", "failed", "not_attempted"]
@@ -74,6 +85,8 @@ class Proposal:
     labels: Labels = labelling.NONE
     idempotency_key: str | None = None
     approval: str | None = None
+    #: The suggestion that a person carries out with it; no wire can say so.
+    suggestion: ActionId | None = None
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +122,7 @@ class Cleared(msgspec.Struct, frozen=True, kw_only=True):
     action: Action
     verdict: Verdict
     reservation: Reservation
-    contract: Vendor | Tool
+    contract: Contract
     bound: Bound
     price: Price | None
     approval: str | None
@@ -143,10 +156,14 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
-    """A person must answer first; proposed again with the approval, it is judged afresh."""
+    """A person must answer first; proposed again with the approval, it is judged afresh.
+
+    `approval` is what the caller waits for. Proposed again before the answer, it is the same one.
+    """
 
     action: Action
     verdict: Verdict
+    approval: ApprovalId | None = None
 
 
 class Suggested(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,13 +6,21 @@ more is then admitted. The same rule is a CHECK on the table.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Final
 
 import msgspec
 
 from quarterdeck.domain.fleets import BudgetUnit, Cap, Period
 from quarterdeck.domain.ids import BudgetId
+from quarterdeck.domain.tools import Rate
+
+_LENGTHS: Final[Mapping[str, timedelta]] = {
+    "minute": timedelta(minutes=1),
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+}
 
 
 class Bound(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,13 +76,40 @@ class Shortfall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def window_start(period: Period, now: datetime) -> str:
-    """The first day of the window that `now` (UTC) falls in, as a date."""
+    """When the window that `now` (UTC) falls in began: a date, with the hour of shorter ones."""
+    if period == "minute":
+        return f"{now:%Y-%m-%dT%H:%M}"
+    if period == "hour":
+        return f"{now:%Y-%m-%dT%H}"
     day = now.date()
     if period == "week":
         day -= timedelta(days=day.weekday())
     elif period == "month":
         day = day.replace(day=1)
     return day.isoformat()
+
+
+def rate_windows(
+    tool: str, agent: str, rates: Iterable[Rate], now: datetime
+) -> dict[BudgetId, Cap | None]:
+    """The windows in which an agent's calls of one tool are counted: rates are budgets of calls."""
+    return {
+        budget_id(f"tool:{tool}@{agent}", "calls", rate.per, now): Cap(
+            unit="calls", period=rate.per, amount=rate.calls
+        )
+        for rate in rates
+    }
+
+
+def counts_rate(budget: BudgetId) -> bool:
+    """Whether a budget is a window of a rate, which its id says."""
+    return budget.startswith("tool:")
+
+
+def rate_end(budget: BudgetId) -> datetime:
+    """When the window of a rate ends (UTC)."""
+    _, _, period, since = budget.split("/")
+    return datetime.fromisoformat(since).replace(tzinfo=UTC) + _LENGTHS[period]
 
 
 def budget_id(scope: str, unit: BudgetUnit, period: Period, now: datetime) -> BudgetId:

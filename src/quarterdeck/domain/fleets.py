@@ -5,23 +5,33 @@ revision is the content address of all that shapes its behaviour.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 
 from quarterdeck.domain import limits
-from quarterdeck.domain.ids import AgentName, RevisionHash, TeamName, ToolName, VendorName
+from quarterdeck.domain.ids import (
+    AgentName,
+    RevisionHash,
+    ServerName,
+    TeamName,
+    ToolName,
+    VendorName,
+)
 from quarterdeck.domain.money import Price
+from quarterdeck.domain.radius import Radius
+from quarterdeck.domain.servers import Server, ServerGrant
+from quarterdeck.domain.tools import Tool
 
 Dialect: TypeAlias = Literal["openai", "anthropic", "gemini", "azure", "bedrock"]
 #: How a vendor's key is shown to it: the name of a header, or a signature over the request.
 Auth: TypeAlias = Literal["bearer", "x-api-key", "api-key", "x-goog-api-key", "aws-sigv4"]
 Autonomy: TypeAlias = Literal["L0", "L1", "L2", "L3", "L4"]
-EffectClass: TypeAlias = Literal["read", "egress", "draft", "write", "privileged"]
-Trust: TypeAlias = Literal["trusted", "untrusted"]
 Role: TypeAlias = Literal["owner", "reviewer", "viewer", "on-call"]
 BudgetUnit: TypeAlias = Literal["nanousd", "tokens", "calls"]
-Period: TypeAlias = Literal["day", "week", "month"]
+Period: TypeAlias = Literal["minute", "hour", "day", "week", "month"]
+#: What a budget may count; a tool's rate counts shorter ones too.
+CapPeriod: TypeAlias = Literal["day", "week", "month"]
 
 
 # Azure serves OpenAI's own formats under addresses and keys of its own.
@@ -107,34 +117,6 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PythonBackend:
-    """A function in a file of the fleet folder, run in a supervised child process."""
-
-    file: str
-    function: str
-    source: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tool:
-    """What can be called, under its contract."""
-
-    name: ToolName
-    description: str
-    arguments: Mapping[str, Any]
-    results: Mapping[str, Any] | None
-    effect: EffectClass
-    trust: Trust
-    idempotent: bool
-    reversible: str | None
-    repeatable: bool
-    timeout_seconds: int
-    cost_nanousd: int
-    backend: PythonBackend | None
-    digest: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
     """A role-based worker at one revision."""
 
@@ -151,6 +133,9 @@ class Agent:
     turns_max: int
     run_seconds_max: int
     revision: RevisionHash
+    servers: Mapping[ServerName, ServerGrant] = field(default_factory=dict)
+    #: The most it may do in one hour, declared; none where it may write nothing.
+    radius: Radius | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +145,21 @@ class Person:
     id: str
     name: str
     role: Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignIn:
+    """Who vouches for people's own MCP clients: an OAuth issuer, and the agent they act through.
+
+    `audience` is this server's canonical URI (RFC 8707); `person` the claim that holds a person's
+    id in `people`.
+    """
+
+    issuer: str
+    audience: str
+    agent: AgentName
+    person: str
+    scopes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,3 +174,5 @@ class Fleet:
     vendors: Mapping[VendorName, Vendor]
     tools: Mapping[ToolName, Tool]
     agents: Mapping[AgentName, Agent]
+    servers: Mapping[ServerName, Server] = field(default_factory=dict)
+    sign_in: SignIn | None = None

@@ -32,6 +32,7 @@ WRITE_QUEUE_MAX: Final = 10_000
 SEAL_SECONDS_MAX: Final = 1
 SEAL_LEAVES_MAX: Final = 500  # a slice of sealing runs in the event loop on SQLite
 DISK_FREE_BYTES_MIN: Final = 64 * 1024 * 1024  # admission stops below this so settlements still fit
+CARD_WORDS_MAX: Final = 150
 PAGE_ROWS_DEFAULT: Final = 50
 PAGE_ROWS_MAX: Final = 500
 CURSOR_CHARACTERS_MAX: Final = 512
@@ -61,6 +62,14 @@ LIVE_STREAM_SECONDS: Final = 600  # then the browser asks anew, and its session 
 LIVE_POLL_SECONDS: Final = 1
 
 TOOL_PROCESSES_MAX: Final = 2
+SCHEMA_PARTS_MAX: Final = 10_000
+SCHEMA_CHECKS_PER_PLACE_MAX: Final = 1_000
+SCHEMA_STEPS_MAX: Final = 1_000_000  # to find out how much work a schema makes
+VALUE_CHECKS_MAX: Final = 20_000_000  # of one value against its schema
+PATTERN_BYTES_MAX: Final = 1024 * 1024  # of one pattern, compiled
+PATTERN_BYTES_LIGHT: Final = 64 * 1024
+PATTERN_TEXT_BYTES_MAX: Final = 128 * 1024  # matched with patterns that are not light
+TOOL_ARGUMENTS_BYTES_MAX: Final = 4 * 1024 * 1024
 TOOL_RESULT_BYTES_MAX: Final = 4 * 1024 * 1024
 TOOL_ENVELOPE_BYTES_MAX: Final = 4096  # around a result; errors are shorter than this
 TOOL_START_SECONDS_MAX: Final = 30  # to start Python and run the file's own lines, imports included
@@ -99,12 +108,94 @@ CIRCUIT_CALLS_MIN: Final = 5
 CIRCUIT_FAILURE_PERCENT: Final = 50
 CIRCUIT_OPEN_SECONDS: Final = 15
 
+SECRET_OVERLAP_SECONDS_DEFAULT: Final = 24 * 3600  # the value before a rotated secret's
+SECRET_OVERLAP_SECONDS_MAX: Final = 30 * 24 * 3600
+SECRET_AGE_DAYS_MAX: Final = 90  # then `doctor` says to rotate it
+SERVER_SECONDS_DEFAULT: Final = 60  # one call of an MCP server or HTTP API
+SERVER_CALLS_DEFAULT: Final = 64  # at once, to one server, of one process
+SERVER_CALLS_MAX: Final = 10_000
+TOKEN_FETCH_SECONDS_MAX: Final = 3  # for an issuer to answer
+TOKEN_ANSWER_BYTES_MAX: Final = 64 * 1024
+TOKEN_SECONDS_DEFAULT: Final = 60  # the life of a token whose issuer does not say
+TOKENS_KEPT_MAX: Final = 1000
+CONSENTS_PENDING_MAX: Final = 64  # that people were asked for and have not answered
+CONSENT_SECONDS_MAX: Final = 600  # for a person to answer
+CONSENT_ROUNDS_MAX: Final = 3  # a person is asked, for one thing a server refuses
+OPENAPI_JSON_BYTES_MAX: Final = 32 * 1024 * 1024
+OPENAPI_YAML_BYTES_MAX: Final = 4 * 1024 * 1024  # reading YAML takes twenty times as long
+OPENAPI_OPERATIONS_MAX: Final = 1000  # imported at once
+OPENAPI_SCHEMA_PARTS_MAX: Final = 2000  # of the arguments or the results of one operation
+HTTP_URL_BYTES_MAX: Final = 8 * 1024
+HTTP_HEADER_BYTES_MAX: Final = 4 * 1024  # of one that an argument makes
+HTTP_RETRIES_MAX: Final = 1  # of what may be repeated
+HTTP_ERROR_BYTES_MAX: Final = 16 * 1024  # of an error, as the agent is told it
+JWT_BYTES_MAX: Final = 16 * 1024  # an access token of a person
+JWT_SKEW_SECONDS: Final = 30  # between an issuer's clock and ours
+JWKS_KEPT_SECONDS: Final = 600  # an issuer's keys
+JWKS_STALE_SECONDS: Final = 3600  # the same, while it cannot be asked
+JWKS_REFETCH_SECONDS: Final = 30  # between two looks for a key nobody knows
+DOCUMENT_SECONDS_MAX: Final = 5  # for an issuer's metadata or keys
+DOCUMENT_BYTES_MAX: Final = 256 * 1024
+
+SERVER_ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024  # one message of an MCP server
+SERVER_STREAM_BYTES_MAX: Final = 64 * 1024 * 1024  # all it says before its answer, and that
+SERVER_MESSAGES_AT_ONCE: Final = 32  # of one stream; so many again only after
+SERVER_MESSAGES_MILLISECONDS: Final = 20
+SERVER_OPEN_SECONDS_MAX: Final = 30  # to meet an MCP server: connect, start, shake hands
+SERVER_CLOSE_SECONDS_MAX: Final = 2  # for goodbyes that nobody waits for
+SERVER_RESUMES_MAX: Final = 5  # of a stream that its server cut and can go on with
+SERVER_RETRY_SECONDS_MAX: Final = 5  # a server may ask to wait so long before that
+SERVER_SESSIONS_MAX: Final = 1000  # kept open by one process
+SERVER_SESSION_IDLE_SECONDS: Final = 600
+SERVER_PROCESSES_MAX: Final = 64  # behind commands, of one process
+SERVER_BACKOFF_SECONDS: Final = 1  # before a command that died is started again; then doubled
+SERVER_BACKOFF_SECONDS_MAX: Final = 60
+SERVER_STDERR_BYTES_KEPT: Final = 16 * 1024
+SERVER_OPEN_FILES_MAX: Final = 1024
+SLICE_BYTES: Final = 64 * 1024  # of a large message worked on before others have their turn
+DEFINITIONS_PER_SERVER_MAX: Final = 2000
+DEFINITION_BYTES_MAX: Final = 256 * 1024
+DEFINITIONS_SECONDS: Final = 60  # a definition looked at so long ago is looked at before a call
+DEFINITIONS_PAGES_MAX: Final = 100  # of one list of a server
+DEFINITIONS_WAIT_SECONDS_MAX: Final = 3  # a call waits so long for a look
+DEFINITIONS_LISTED_AT_ONCE: Final = 8  # servers, by one process
+
+MCP_MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024  # what a client sends at once; results are apart
+MCP_ID_CHARACTERS_MAX: Final = 256  # of a request's id
+MCP_METHOD_CHARACTERS_MAX: Final = 128
+MCP_PAGE_ITEMS: Final = 1000  # of a list; the rest is behind a cursor
+MCP_LIST_SECONDS_MAX: Final = 2  # a list waits for its servers together, then uses what it knows
+MCP_OPEN_MAX: Final = 256  # exchanges of one run under way at once in one process
+MCP_STREAMS_MAX: Final = 1000  # that listen for changes, of one process
+MCP_STREAMS_OF_RUN_MAX: Final = 16
+MCP_WATCH_SECONDS: Final = 1  # between looks at what may have changed
+MCP_WATCHED_SECONDS: Final = 300  # of one action that watches; then another begins
+MCP_REWATCH_SECONDS: Final = 30  # before a server that broke off is asked again
+MCP_WATCHED_MAX: Final = 64  # resources of one stream or session
+MCP_KEEPALIVE_SECONDS: Final = 15  # between comments on a silent stream
+MCP_ANSWER_SECONDS_MAX: Final = 300  # for a client to answer what a server asks its user
+MCP_ASKS_MAX: Final = 16  # that a server may ask within one exchange
+MCP_ASK_BYTES_MAX: Final = 256 * 1024  # of one of them
+MCP_STATE_SECONDS: Final = 3600  # for a client to call again with what a server asked for
+MCP_SESSION_SECONDS: Final = 24 * 3600  # a handshake is good for; a run lives no longer
+MCP_CLIENT_CHARACTERS_MAX: Final = 64  # kept of a client's name and version
+
+ANSWER_CHARACTERS_MAX: Final = 2_000  # of a person's reason for allowing, denying or dismissing
+PLAN_STEPS_MAX: Final = 50
+PLANS_OF_RUN_MAX: Final = 200
+
 # A hold that lapses while its effect may still run would let the same money be spent twice.
 assert HOLD_LAPSE_SECONDS > EFFECT_SECONDS_MAX + CLEARANCE_SECONDS_MAX
 # Whoever waited for a place at a vendor may still begin.
 assert VENDOR_WAIT_SECONDS_MAX < CLEARANCE_SECONDS_MAX
+# Whoever waited for a token may still begin.
+assert TOKEN_FETCH_SECONDS_MAX < CLEARANCE_SECONDS_MAX
 # Pages on the next piece of a timeline must not be cut by the bound of a page.
 assert TIMELINE_ROWS <= PAGE_ROWS_MAX
+# A server's question is answered within the call that it belongs to.
+assert MCP_ANSWER_SECONDS_MAX < EFFECT_SECONDS_MAX
+# Whoever waited for a look at a definition may still begin.
+assert DEFINITIONS_WAIT_SECONDS_MAX < CLEARANCE_SECONDS_MAX
 # A process that misses one heartbeat is not yet dead.
 assert PROCESS_LEASE_SECONDS > 2 * PROCESS_HEARTBEAT_SECONDS
 

@@ -7,9 +7,13 @@ from quarterdeck.domain.errors import Forbidden, NotFound
 from quarterdeck.domain.fleets import Role
 from quarterdeck.domain.ids import AgentName, TeamName
 
-Deed: TypeAlias = Literal["read", "start", "operate", "apply", "keys", "secrets", "restore"]
+Deed: TypeAlias = Literal[
+    "read", "start", "operate", "approve", "apply", "keys", "secrets", "restore"
+]
 _DEEDS: Final[dict[str, frozenset[str]]] = {
-    "owner": frozenset(("read", "start", "operate", "apply", "keys", "secrets", "restore")),
+    "owner": frozenset(
+        ("read", "start", "operate", "approve", "apply", "keys", "secrets", "restore")
+    ),
     "on-call": frozenset(("read", "start", "operate")),
     "reviewer": frozenset(("read",)),
     "viewer": frozenset(("read",)),

@@ -5,9 +5,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from quarterdeck.domain import limits
-from quarterdeck.domain.fleets import Agent, Cap, Fleet, Person, Tool
+from quarterdeck.domain.fleets import Agent, Cap, Fleet, Person, SignIn
 from quarterdeck.domain.ids import AgentName, RevisionHash, TeamName, ToolName
-from quarterdeck.fleet import builtin
+from quarterdeck.domain.radius import Radius
+from quarterdeck.domain.tools import Tool
+from quarterdeck.fleet import bind_servers, builtin
 from quarterdeck.fleet.bind_tools import tools as bind_tools
 from quarterdeck.fleet.bind_vendors import models
 from quarterdeck.fleet.bind_vendors import vendors as bind_vendors
@@ -22,6 +24,7 @@ WRITES: Final = frozenset(("write", "privileged"))
 
 def bind(folder: Folder, found: Findings) -> Fleet | None:
     """The fleet, if nothing was found wrong here or before."""
+    servers = bind_servers.servers(folder)
     tools = bind_tools(folder)
     for sheet in present(folder.agents):
         named_as_file(sheet, sheet.entry.name)
@@ -32,12 +35,14 @@ def bind(folder: Folder, found: Findings) -> Fleet | None:
     fleet_caps = caps(fleet, fleet.entry.budgets, ("budgets",))
     default_caps = caps(fleet, fleet.entry.defaults.budgets, ("defaults", "budgets"))
     vendors = bind_vendors(folder, fleet)
-    drafts = [_agent(sheet, fleet, default_caps, folder.files) for sheet in present(folder.agents)]
+    drafts = [_agent(sheet, fleet, default_caps, folder) for sheet in present(folder.agents)]
+    sign_in = _sign_in(fleet, folder)
     if found.problems:
         return None
     agents = {
         agent.name: replace(
-            agent, revision=revision(agent, vendors=vendors, tools=tools, quotas=quotas)
+            agent,
+            revision=revision(agent, vendors=vendors, tools=tools, servers=servers, quotas=quotas),
         )
         for agent, quotas in drafts
     }
@@ -53,6 +58,22 @@ def bind(folder: Folder, found: Findings) -> Fleet | None:
         vendors=vendors,
         tools=tools,
         agents=agents,
+        servers=servers,
+        sign_in=sign_in,
+    )
+
+
+def _sign_in(fleet: Sheet[FleetEntry], folder: Folder) -> SignIn | None:
+    entry = fleet.entry.sign_in
+    if entry is None:
+        return None
+    fleet.knows(("sign_in", "agent"), "agent", entry.agent, folder.agents)
+    return SignIn(
+        issuer=entry.issuer,
+        audience=entry.audience,
+        agent=AgentName(entry.agent),
+        person=entry.person,
+        scopes=tuple(entry.scopes),
     )
 
 
@@ -75,12 +96,14 @@ def _grants(sheet: Sheet[AgentEntry], folder: Folder, tools: Mapping[ToolName, T
     """Every tool granted exists, once, and may be granted at the agent's level."""
     entry = sheet.entry
     known = {*folder.tools, *builtin.TOOLS}
+    seen: set[str] = set()
     for index, name in enumerate(entry.tools):
         path = ("tools", index)
         if not sheet.knows(path, "tool", name, known):
             continue
-        if name in entry.tools[:index]:
+        if name in seen:
             sheet.note(path, f"{quoted(name)} is granted twice", "keep one")
+        seen.add(name)
         tool = tools.get(ToolName(name))
         if entry.autonomy == "L0" and tool is not None and tool.effect in WRITES:
             message = f"an L0 agent drafts only, and {quoted(name)} has effect `{tool.effect}`"
@@ -95,7 +118,7 @@ def _agent(
     sheet: Sheet[AgentEntry],
     fleet: Sheet[FleetEntry],
     default_caps: tuple[Cap, ...],
-    files: Mapping[str, bytes],
+    folder: Folder,
 ) -> tuple[Agent, Mapping[str, Any]]:
     """The agent without its revision, and the quotas that count towards it."""
     entry, defaults = sheet.entry, fleet.entry.defaults
@@ -108,14 +131,29 @@ def _agent(
         autonomy=entry.autonomy,
         critical=entry.criticality,
         models=models(entry),
-        prompt=_prompt(sheet, files),
+        prompt=_prompt(sheet, folder.files),
         tools=tuple(ToolName(name) for name in entry.tools),
         caps=_bounded(caps(sheet, entry.budgets, ("budgets",)) or default_caps),
         turns_max=entry.turns_max or defaults.turns_max,
         run_seconds_max=entry.run_seconds_max or defaults.run_seconds_max,
         revision=RevisionHash(""),
+        servers=bind_servers.grants(sheet, folder),
+        radius=_radius(entry),
     )
     return agent, entry.quotas.model_dump(exclude_defaults=True)
+
+
+def _radius(entry: AgentEntry) -> Radius | None:
+    declared = entry.radius
+    if declared is None:
+        return None
+    return Radius(
+        money={currency: f"{amount:f}" for currency, amount in declared.money.items()},
+        written=declared.written,
+        deleted=declared.deleted,
+        messages=declared.messages,
+        data=frozenset(declared.data),
+    )
 
 
 def _team(sheet: Sheet[AgentEntry], fleet: Sheet[FleetEntry]) -> TeamName:

@@ -9,7 +9,8 @@ from quarterdeck.domain.ids import VendorName
 from quarterdeck.domain.money import Price
 from quarterdeck.fleet import pins, prices
 from quarterdeck.fleet.problems import Path, instead, quoted
-from quarterdeck.fleet.schema import AgentEntry, FleetEntry, ModelEntry, VendorEntry
+from quarterdeck.fleet.schema import AgentEntry, FleetEntry, VendorEntry
+from quarterdeck.fleet.schema.agent import ModelEntry
 from quarterdeck.fleet.sheets import Folder, Sheet, present
 
 ROLES: Final = ("main", "router", "extractor", "judge")

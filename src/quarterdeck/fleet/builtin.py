@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from quarterdeck.domain.fleets import Tool
 from quarterdeck.domain.ids import ToolName
+from quarterdeck.domain.tools import Tool
 from quarterdeck.fleet.revision import tool_digest
 
 _ESCALATE_ARGUMENTS: Final[Mapping[str, Any]] = {
@@ -55,3 +55,8 @@ def _escalate() -> Tool:
 
 ESCALATE: Final = _escalate()
 TOOLS: Final[Mapping[ToolName, Tool]] = {ESCALATE.name: ESCALATE}
+
+
+def is_carried_out_here(tool: Tool) -> bool:
+    """Whether a back end of ours carries it out; else only its agent's own process can."""
+    return tool.backend is not None or tool.name in TOOLS

@@ -6,11 +6,20 @@ rules out look-around and back-references: arguments come from models.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import jsonschema_rs
 
+from quarterdeck.domain.limits import (
+    PATTERN_BYTES_LIGHT,
+    PATTERN_BYTES_MAX,
+    PATTERN_TEXT_BYTES_MAX,
+    VALUE_CHECKS_MAX,
+)
+from quarterdeck.domain.tools import Tool
 from quarterdeck.fleet.problems import Path, instead, quoted
+from quarterdeck.fleet.schema_checks import Endless, checks_at_most
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 #: Keywords whose value is a schema, a list of schemas, or a mapping of names to schemas.
@@ -72,20 +81,109 @@ PLAIN: Final = frozenset(
     )
 )
 KEYWORDS: Final = tuple(sorted(ONE | LIST | NAMED | PLAIN))
+COMPILED_MAX: Final = 4096  # contracts kept ready; a fleet has fewer
+_SMALL_BYTES: Final = 16 * 1024  # so short a value is checked in time by any schema that loads
 #: Keywords that already say what happens to properties nobody named.
 _CLOSERS: Final = frozenset(
     ("additionalProperties", "unevaluatedProperties", "$ref", "allOf", "anyOf", "oneOf", "if")
 )
 
 
-def validator(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
-    """The compiled schema of a contract: the same when it is checked and when it is used."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misfit:
+    """Why a value does not fit: where in it, where in the schema, and in words."""
+
+    where: str
+    rule: str
+    message: str
+
+    def told(self) -> str:
+        """Without the value: what nobody described may be what nobody should see."""
+        return f"see `/{self.rule}` of its schema" if self.rule else self.message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """A compiled schema, with what it takes to check one place of a value against it."""
+
+    validator: jsonschema_rs.Validator
+    checks: int
+    is_light: bool
+
+    def misfit(self, value: object, written: bytes) -> Misfit | None:
+        """Why a value does not fit, if it does not; `written` is the JSON it was read from.
+
+        What would take too long to check does not fit: nothing can stop a check that runs.
+        """
+        if len(written) > _SMALL_BYTES and (because := self._too_large(written)) is not None:
+            return Misfit(where="", rule="", message=because)
+        try:
+            self.validator.validate(value)
+        except jsonschema_rs.ValidationError as error:
+            return Misfit(
+                where="/".join(str(step) for step in error.instance_path),
+                rule="/".join(str(step) for step in error.schema_path),
+                message=error.message,
+            )
+        except ValueError:  # deeper than the checker goes
+            return Misfit(where="", rule="", message="nested too deep to be checked")
+        return None
+
+    def _too_large(self, written: bytes) -> str | None:
+        places = written.count(b",") + written.count(b"[") + written.count(b"{") + 1
+        if places * self.checks > VALUE_CHECKS_MAX:
+            return f"too large to be checked: {places} values, {self.checks} checks each"
+        if not self.is_light and len(written) > PATTERN_TEXT_BYTES_MAX:
+            return f"more than {PATTERN_TEXT_BYTES_MAX} bytes for patterns as large as these"
+        return None
+
+
+def fit(schema: Mapping[str, Any]) -> Fit:
+    """A schema compiled: the same when it is checked and when it is used."""
+    checks = checks_at_most(schema)  # first: what has no bound may have none when compiled
+    try:
+        compiled, is_light = validator(schema, PATTERN_BYTES_LIGHT), True
+    except jsonschema_rs.ValidationError:
+        compiled, is_light = validator(schema), False
+    return Fit(validator=compiled, checks=checks, is_light=is_light)
+
+
+def validator(
+    schema: Mapping[str, Any], pattern_bytes: int = PATTERN_BYTES_MAX
+) -> jsonschema_rs.Validator:
+    """The bare checker of a schema: offline, with formats, patterns in linear time."""
     return jsonschema_rs.Draft202012Validator(
         dict(schema),
         validate_formats=True,
-        pattern_options=jsonschema_rs.RegexOptions(),
+        pattern_options=jsonschema_rs.RegexOptions(size_limit=pattern_bytes),
         offline=True,
     )
+
+
+# Compiled contracts by the tool's digest, which never changes its meaning.
+_ARGUMENTS: Final[dict[str, Fit]] = {}
+_RESULTS: Final[dict[str, Fit]] = {}
+
+
+def arguments_misfit(tool: Tool, value: object, written: bytes) -> Misfit | None:
+    """Why arguments do not fit a tool's contract, if they do not."""
+    return _of(_ARGUMENTS, tool.digest, tool.arguments).misfit(value, written)
+
+
+def results_misfit(tool: Tool, value: object, written: bytes) -> Misfit | None:
+    """Why a result does not fit a tool's contract, if it does not; one without a schema fits."""
+    if tool.results is None:
+        return None
+    return _of(_RESULTS, tool.digest, tool.results).misfit(value, written)
+
+
+def _of(known: dict[str, Fit], digest: str, schema: Mapping[str, Any]) -> Fit:
+    found = known.get(digest)
+    if found is None:
+        if len(known) >= COMPILED_MAX:
+            known.clear()
+        found = known[digest] = fit(schema)
+    return found
 
 
 def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,10 +200,13 @@ def faults(schema: Mapping[str, Any]) -> Iterator[tuple[Path, str, str]]:
     if found:
         return
     try:
-        validator(schema)
+        fit(schema)
     except jsonschema_rs.ValidationError as error:
         path: Path = tuple(error.instance_path)
         yield path, *_words(path, str(error.message), schema)
+    except Endless as error:
+        hint = "let at most one alternative refer back under each name, or write the levels out"
+        yield _known(error.part), str(error), hint
 
 
 def argument_faults(schema: Mapping[str, Any]) -> Iterator[tuple[Path, str, str]]:
@@ -142,6 +243,11 @@ def _elsewhere(keyword: str, value: object, here: Path) -> Iterator[tuple[Path, 
     if is_reference and not str(value).startswith("#"):
         hint = "copy the schema under `$defs` and refer to it as `#/$defs/NAME`"
         yield here, f"{quoted(value)} is outside this file", hint
+
+
+def _known(part: tuple[str, ...]) -> Path:
+    """A place in a schema as documents count it: items of lists by number."""
+    return tuple(int(step) if step.isdigit() else step for step in part)
 
 
 def _words(path: Path, message: str, schema: Mapping[str, Any]) -> tuple[str, str]:

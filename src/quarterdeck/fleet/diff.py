@@ -5,13 +5,15 @@ fleet compared with itself gives none. So an empty answer means that nothing wil
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
-from quarterdeck.domain.fleets import Agent, Cap, Fleet, Model, Person, Tool, Vendor
+from quarterdeck.domain.fleets import Agent, Cap, Fleet, Model, Person, Vendor
 from quarterdeck.domain.money import Price, usd
+from quarterdeck.domain.servers import Server
+from quarterdeck.domain.tools import Backend, HttpBackend, McpBackend, PythonBackend, Tool
 
-Noun: TypeAlias = Literal["fleet", "team", "person", "vendor", "tool", "agent"]
+Noun: TypeAlias = Literal["fleet", "team", "person", "vendor", "server", "tool", "agent"]
 Kind: TypeAlias = Literal["added", "removed", "changed"]
 Sentences: TypeAlias = Iterator[str]
 
@@ -52,11 +54,12 @@ _Nouns: TypeAlias = Mapping[Noun, Mapping[str, Any]]
 
 def _nouns(fleet: Fleet | None) -> _Nouns:
     if fleet is None:
-        return {"team": {}, "person": {}, "vendor": {}, "tool": {}, "agent": {}}
+        return {"team": {}, "person": {}, "vendor": {}, "server": {}, "tool": {}, "agent": {}}
     return {
         "team": {str(name): team for name, team in fleet.teams.items()},
         "person": {person.id: person for person in fleet.people},
         "vendor": {str(name): vendor for name, vendor in fleet.vendors.items()},
+        "server": {str(name): server for name, server in fleet.servers.items()},
         "tool": {str(name): tool for name, tool in fleet.tools.items()},
         "agent": {str(name): agent for name, agent in fleet.agents.items()},
     }
@@ -91,6 +94,10 @@ def _new_tool(tool: Tool) -> Sentences:
     yield f"effect {tool.effect}"
 
 
+def _new_server(server: Server) -> Sentences:
+    yield f"{server.protocol} at {server.url or ' '.join(server.command)}"
+
+
 def _new_vendor(vendor: Vendor) -> Sentences:
     yield f"{vendor.dialect} at {vendor.base_url}"
 
@@ -109,7 +116,13 @@ def _new_team(team: tuple[Cap, ...]) -> Sentences:
 def _fleet(old: Fleet, new: Fleet) -> Sentences:
     if old.name != new.name:
         yield f"name `{old.name}` → `{new.name}`"
+    if old.sign_in != new.sign_in:
+        yield f"people's sign-in {_issuer(old)} → {_issuer(new)}"
     yield from _caps(old.caps, new.caps)
+
+
+def _issuer(fleet: Fleet) -> str:
+    return "none" if fleet.sign_in is None else f"`{fleet.sign_in.issuer}`"
 
 
 def _agent(old: Agent, new: Agent) -> Sentences:
@@ -129,18 +142,39 @@ def _tool(old: Tool, new: Tool) -> Sentences:
         if getattr(old, schema) != getattr(new, schema):
             yield f"{schema} schema changed"
     if old.backend != new.backend:
-        yield (
-            "Python function changed"
-            if old.backend and new.backend
-            else (
-                "carried out by a Python function" if new.backend else "no longer carried out here"
-            )
-        )
+        yield from _backend(old.backend, new.backend)
     if old.cost_nanousd != new.cost_nanousd:
         yield f"cost {usd(old.cost_nanousd)} → {usd(new.cost_nanousd)} USD a call"
     yield from _plain(old, new, {"arguments", "results", "backend", "cost_nanousd"})
     if old.digest != new.digest and replace(old, digest=new.digest) == new:
         yield "how it is carried out changed"
+
+
+def _backend(old: Backend | None, new: Backend | None) -> Sentences:
+    if new is None:
+        yield "no longer carried out here"
+    elif old is None or type(old) is not type(new):
+        yield f"carried out by {_where(new)}"
+    elif isinstance(new, PythonBackend):
+        yield "Python function changed"
+    else:
+        yield from _plain(old, new, set())
+
+
+def _where(backend: Backend) -> str:
+    match backend:
+        case PythonBackend():
+            return "a Python function"
+        case McpBackend():
+            return f"`{backend.tool}` of the MCP server `{backend.server}`"
+        case HttpBackend():
+            return f"`{backend.method} {backend.path}` of `{backend.server}`"
+
+
+def _server(old: Server, new: Server) -> Sentences:
+    if old.files != new.files:
+        yield "the files of its command changed"
+    yield from _plain(old, new, {"files"})
 
 
 def _vendor(old: Vendor, new: Vendor) -> Sentences:
@@ -243,13 +277,28 @@ def _size(text: str) -> str:
 def _shown(value: object) -> str:
     if value is None:
         return "none"
-    text = str(value).lower() if isinstance(value, bool) else str(value)
+    text = str(value).lower() if isinstance(value, bool) else _said(value)
+    if not text:
+        return "none"
     line = " ".join(text.split())
     return f"`{line[:SHOWN_CHARACTERS_MAX]}…`" if len(line) > SHOWN_CHARACTERS_MAX else f"`{line}`"
 
 
+def _said(value: object) -> str:
+    """What a part of a file says, without the names of our own classes."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_said(inner)}" for name, inner in sorted(value.items()))
+    if isinstance(value, tuple | frozenset):
+        return ", ".join(sorted(_said(item) for item in value))
+    if is_dataclass(value) and type(value).__str__ is object.__str__:
+        said = ((f.name, getattr(value, f.name)) for f in fields(value))
+        return ", ".join(f"{name} {_said(inner)}" for name, inner in said if inner)
+    return str(value)
+
+
 _INTRODUCED: Final[Mapping[Noun, Callable[[Any], Sentences]]] = {
     "agent": _new_agent,
+    "server": _new_server,
     "tool": _new_tool,
     "vendor": _new_vendor,
     "person": _new_person,
@@ -257,6 +306,7 @@ _INTRODUCED: Final[Mapping[Noun, Callable[[Any], Sentences]]] = {
 }
 _COMPARED: Final[Mapping[Noun, Callable[[Any, Any], Sentences]]] = {
     "agent": _agent,
+    "server": _server,
     "tool": _tool,
     "vendor": _vendor,
     "person": _person,

@@ -17,6 +17,13 @@ FUNCTION_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 PROMPT_PATTERN: Final = r"^prompts/[A-Za-z0-9_./-]+\.(md|txt)$"
 PYTHON_PATTERN: Final = r"^tools/[A-Za-z0-9_./-]+\.py$"
 REGION_PATTERN: Final = r"^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$"
+HEADER_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9-]{0,63}$"
+VARIABLE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
+CURRENCY_PATTERN: Final = r"^[A-Z]{3}$"
+PIN_PATTERN: Final = r"^sha256:[0-9a-f]{64}$"
+HTTP_PATH_PATTERN: Final = r"^/[A-Za-z0-9._~!$&'()*+,;=:@%{}/-]*$"
+POINTER_PATTERN: Final = r"^(/[^/]*)+$"
+SERVER_TOOL_PATTERN: Final = r"^[A-Za-z0-9_./-]{1,128}$"
 AMOUNT_PATTERN: Final = r"^[0-9]{1,12}(\.[0-9]{1,12})?$"
 AMOUNT_MAX: Final = 10**12
 USD_MAX: Final = 10**9  # in nano-USD, nine times this still fits 64 bits
@@ -31,6 +38,13 @@ PATTERN_HINTS: Final[Mapping[str, str]] = {
     PROMPT_PATTERN: "write a path such as `prompts/triage.md`",
     PYTHON_PATTERN: "write a path such as `tools/route_ticket.py`",
     REGION_PATTERN: "write an AWS region such as `eu-central-1`",
+    HEADER_PATTERN: "write the name of a header, such as `X-Api-Key`",
+    VARIABLE_PATTERN: "write the name of a variable, such as `SHOP_TOKEN`",
+    CURRENCY_PATTERN: "write an ISO 4217 code, such as `USD`",
+    PIN_PATTERN: "write `sha256:` and 64 hexadecimal digits; `quarterdeck tools show` prints it",
+    HTTP_PATH_PATTERN: "write a path such as `/orders/{order}`",
+    POINTER_PATTERN: "write a JSON pointer such as `/order/id`; `*` stands for any item",
+    SERVER_TOOL_PATTERN: "write the tool's name as its server lists it",
 }
 
 # A pasted key is never repeated in a message, so what looks like one is told apart first.
@@ -104,5 +118,16 @@ VendorUrl = Annotated[
 ]
 PromptFile = Annotated[str, StringConstraints(pattern=PROMPT_PATTERN), AfterValidator(_inside)]
 PythonFile = Annotated[str, StringConstraints(pattern=PYTHON_PATTERN), AfterValidator(_inside)]
+HeaderName = Annotated[str, StringConstraints(pattern=HEADER_PATTERN)]
+Variable = Annotated[str, StringConstraints(pattern=VARIABLE_PATTERN)]
+Currency = Annotated[str, StringConstraints(pattern=CURRENCY_PATTERN)]
+Pin = Annotated[str, StringConstraints(pattern=PIN_PATTERN)]
+HttpPath = Annotated[str, StringConstraints(pattern=HTTP_PATH_PATTERN, max_length=1000)]
+Pointer = Annotated[str, StringConstraints(pattern=POINTER_PATTERN, max_length=200)]
+ServerTool = Annotated[str, StringConstraints(pattern=SERVER_TOOL_PATTERN)]
+Argument = Annotated[
+    str, StringConstraints(max_length=TEXT_CHARACTERS_MAX), BeforeValidator(_not_a_key)
+]
+Property = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 FunctionName = Annotated[str, StringConstraints(pattern=FUNCTION_PATTERN)]
 JsonObject = dict[str, Any]

@@ -16,7 +16,7 @@ from quarterdeck.domain.errors import NotFound
 from quarterdeck.fleet.problems import Findings, quoted
 
 FLEET_FILE: Final = "fleet.yaml"
-FOLDERS: Final = ("agents", "prompts", "tools")
+FOLDERS: Final = ("agents", "prompts", "servers", "tools")
 #: Folders of the fleet language that this version does not read yet; `load` refuses files in them.
 LATER_FOLDERS: Final = ("playbooks", "policies", "suites", "workflows")
 _KNOWN: Final = (*FOLDERS, *LATER_FOLDERS)

@@ -6,32 +6,54 @@ to. It either returns a fleet in which every name resolves, or raises with every
 
 import re
 from collections.abc import Mapping
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from quarterdeck.domain import limits
 from quarterdeck.domain.fleets import Fleet
+from quarterdeck.fleet import bind_radius
 from quarterdeck.fleet.bind import bind
 from quarterdeck.fleet.documents import read
 from quarterdeck.fleet.explain import checked
 from quarterdeck.fleet.fields import NAME_PATTERN
 from quarterdeck.fleet.folder import FLEET_FILE, FOLDERS, LATER_FOLDERS, read_folder
 from quarterdeck.fleet.problems import Findings, FleetInvalid, Problem
-from quarterdeck.fleet.schema import AgentEntry, Entry, FleetEntry, ToolEntry
+from quarterdeck.fleet.schema import AgentEntry, Entry, FleetEntry, ServerEntry, ToolEntry
 from quarterdeck.fleet.sheets import Folder, Sheet
 
-__all__ = ["FleetInvalid", "Problem", "load", "read_folder"]
+__all__ = ["FleetInvalid", "Problem", "load", "load_to_apply", "read_folder"]
 
 PATH: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")
 SUFFIXES: Final[Mapping[str, tuple[str, ...]]] = {
     "agents": (".yaml",),
     "tools": (".yaml", ".py"),
     "prompts": (".md", ".txt"),
+    "servers": (".yaml", ".py", ".js", ".json", ".sql", ".txt"),
 }
 EntryT = TypeVar("EntryT", bound=Entry)
 
 
 def load(files: Mapping[str, bytes]) -> Fleet:
     """The fleet that the files describe; raises `FleetInvalid` with every problem in them."""
+    return _bound(files).fleet
+
+
+def load_to_apply(files: Mapping[str, bytes]) -> Fleet:
+    """As `load`, and by the rules for what is to be put in force: agents that write are bounded."""
+    bound = _bound(files)
+    bind_radius.check(bound.folder, bound.fleet)
+    bound.found.raise_if_any()
+    return bound.fleet
+
+
+class _Bound(NamedTuple):
+    """A fleet that loaded, with the sheets it was bound from: they know every line."""
+
+    folder: Folder
+    fleet: Fleet
+    found: Findings
+
+
+def _bound(files: Mapping[str, bytes]) -> _Bound:
     found = Findings()
     if len(files) > limits.FLEET_FILES_MAX:
         found.add("", f"more than {limits.FLEET_FILES_MAX} files", "split the fleet")
@@ -45,11 +67,12 @@ def load(files: Mapping[str, bytes]) -> Fleet:
         fleet=_sheet(FleetEntry, FLEET_FILE, files, found) if FLEET_FILE in files else None,
         agents=_sheets(AgentEntry, "agents", files, found),
         tools=_sheets(ToolEntry, "tools", files, found),
+        servers=_sheets(ServerEntry, "servers", files, found),
     )
     fleet = bind(folder, found)
     found.raise_if_any()
     assert fleet is not None  # nothing was found, so nothing was left out
-    return fleet
+    return _Bound(folder, fleet, found)
 
 
 def _place(path: str, found: Findings) -> None:

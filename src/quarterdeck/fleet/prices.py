@@ -15,7 +15,7 @@ from typing import Any, Final
 import rfc8785
 
 from quarterdeck.domain.money import Price, nanousd
-from quarterdeck.fleet.schema import PriceEntry
+from quarterdeck.fleet.schema.fleet import PriceEntry
 
 _BUCKETS: Final = {
     "input": ("input_mtok", "input_audio_mtok", "input_image_mtok"),

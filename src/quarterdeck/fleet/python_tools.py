@@ -7,7 +7,7 @@ import ast
 import warnings
 from collections.abc import Mapping
 
-from quarterdeck.domain.fleets import PythonBackend
+from quarterdeck.domain.tools import PythonBackend
 from quarterdeck.fleet.documents import text_of
 from quarterdeck.fleet.problems import Findings, instead, quoted
 from quarterdeck.fleet.schema import ToolEntry

@@ -4,7 +4,7 @@ A file that was already found faulty still counts as existing, so that one mista
 once and not again wherever its name is used.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -13,7 +13,14 @@ from quarterdeck.domain.money import nanousd
 from quarterdeck.fleet.documents import Document
 from quarterdeck.fleet.fields import USD_MAX
 from quarterdeck.fleet.problems import Findings, Path, instead, quoted, written
-from quarterdeck.fleet.schema import AgentEntry, BudgetEntry, Entry, FleetEntry, ToolEntry
+from quarterdeck.fleet.schema import (
+    AgentEntry,
+    BudgetEntry,
+    Entry,
+    FleetEntry,
+    ServerEntry,
+    ToolEntry,
+)
 
 EntryT = TypeVar("EntryT", bound=Entry)
 
@@ -31,12 +38,11 @@ class Sheet(Generic[EntryT]):
         line = self.document.line(path)
         self.found.add(self.document.file, message, hint, line=line, at=written(path))
 
-    def knows(self, path: Path, noun: str, name: str, known: Iterable[str]) -> bool:
+    def knows(self, path: Path, noun: str, name: str, known: Collection[str]) -> bool:
         """Whether a name used at `path` exists; a problem is noted if it does not."""
-        names = sorted(known)
-        if name in names:
+        if name in known:
             return True
-        self.note(path, f"no {noun} named {quoted(name)}", instead(name, names))
+        self.note(path, f"no {noun} named {quoted(name)}", instead(name, sorted(known)))
         return False
 
 
@@ -48,6 +54,7 @@ class Folder:
     fleet: Sheet[FleetEntry] | None
     agents: Mapping[str, Sheet[AgentEntry] | None]
     tools: Mapping[str, Sheet[ToolEntry] | None]
+    servers: Mapping[str, Sheet[ServerEntry] | None]
 
 
 def present(sheets: Mapping[str, Sheet[EntryT] | None]) -> Iterator[Sheet[EntryT]]:

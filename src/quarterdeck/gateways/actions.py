@@ -6,7 +6,7 @@ honesty ties the effect to them. One whose receipt never comes is in doubt, and 
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import orjson
@@ -14,21 +14,41 @@ import rfc8785
 
 from quarterdeck.checkpoint.checkpoint import Checkpoint
 from quarterdeck.checkpoint.doubt import reopened
-from quarterdeck.domain.actions import Cleared, Content, Done, InDoubt, Proposal, Receipt
-from quarterdeck.domain.errors import Conflict, Invalid, NotFound, QuarterdeckError
-from quarterdeck.domain.fleets import Tool
+from quarterdeck.domain.actions import (
+    Content,
+    Done,
+    Held,
+    InDoubt,
+    Proposal,
+    Receipt,
+    Refused,
+    Suggested,
+)
+from quarterdeck.domain.errors import Conflict, Invalid, NotFound
+from quarterdeck.domain.tools import Tool
+from quarterdeck.gateways.bodies import answered, parsed
 from quarterdeck.gateways.llm import headers
-from quarterdeck.gateways.llm.body import HungUp, Receive, Scope, Send, TooLarge, read_body
-from quarterdeck.gateways.llm.errors import TOO_LARGE, Failure, of_error
+from quarterdeck.gateways.llm.body import Receive, Scope, Send
 from quarterdeck.store import actions
+
+WAITING: Final = (
+    "a person must answer first: go on with other work, or ask for the same call again later"
+)
+SUGGESTED: Final = (
+    "recorded as a suggestion for people; it was not done: finish without it, and say so"
+)
 
 
 class AdmitBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What to ask for: a granted tool, its arguments, and a key that makes a repeat harmless."""
+    """What to ask for: a granted tool, its arguments, and a key that makes a repeat harmless.
+
+    `approval` is what a call that was held waits for; the one of this call is found without it.
+    """
 
     tool: str
     arguments: dict[str, Any]
     idempotency_key: str | None = None
+    approval: str | None = None
 
 
 class ReceiptBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -47,35 +67,14 @@ class ActionsGateway:
 
     async def admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /v1/actions`."""
-        await self._answered(scope, receive, send, self._admit)
+        await answered(scope, receive, send, self._admit)
 
     async def receipt(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /v1/actions/{id}/receipt`."""
-        await self._answered(scope, receive, send, self._receipt)
-
-    async def _answered(self, scope: Scope, receive: Receive, send: Send, act: Any) -> None:
-        try:
-            status, body = await act(scope, await read_body(scope, receive))
-        except HungUp:
-            return
-        except TooLarge:
-            status, body = 413, _error(TOO_LARGE)
-        except QuarterdeckError as error:
-            failure = of_error(error)
-            status, body = failure.status, _error(failure)  # its own words name no place
-            if status < 500:
-                body = _error(failure, hint=error.hint, message=error.message)
-        await send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [(b"content-type", b"application/json")],
-            }
-        )
-        await send({"type": "http.response.body", "body": orjson.dumps(body)})
+        await answered(scope, receive, send, self._receipt)
 
     async def _admit(self, scope: Scope, body: bytes) -> tuple[int, dict[str, Any]]:
-        asked = _parsed(body, AdmitBody)
+        asked = parsed(body, AdmitBody)
         arguments = _canonical(asked.arguments)
         admission = await self.checkpoint.admit(
             Proposal(
@@ -86,6 +85,7 @@ class ActionsGateway:
                 content=Content(rest=arguments),
                 mark="cooperative",
                 idempotency_key=asked.idempotency_key,
+                approval=asked.approval,
             )
         )
         shown: dict[str, Any] = {"action": admission.action.id}
@@ -97,12 +97,16 @@ class ActionsGateway:
         shown["reasons"] = [
             {"rule": r.rule, "because": r.because} for r in admission.verdict.reasons
         ]
-        if not isinstance(admission, Cleared):
-            return 403, shown | {"answer": type(admission).__name__.lower()}
+        if isinstance(admission, Held):
+            return 403, shown | {"answer": "held", "approval": admission.approval, "next": WAITING}
+        if isinstance(admission, Suggested):
+            return 202, shown | {"answer": "suggested", "next": SUGGESTED}
+        if isinstance(admission, Refused):
+            return 403, shown | {"answer": "refused"}
         return 201, shown | {"answer": "cleared", "not_after": admission.not_after}
 
     async def _receipt(self, scope: Scope, body: bytes) -> tuple[int, dict[str, Any]]:
-        told = _parsed(body, ReceiptBody)
+        told = parsed(body, ReceiptBody)
         if told.status not in ("done", "failed"):
             raise Invalid(f"`{told.status}` is not a status", hint="use `done` or `failed`")
         identity = await self.checkpoint.identify(headers.credential_of(scope))
@@ -126,15 +130,6 @@ class ActionsGateway:
         return 200, {"action": action, "answer": "done", "status": done.receipt.status}
 
 
-def _parsed(body: bytes, kind: Any) -> Any:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        raise Invalid(str(error), hint=f"send {', '.join(kind.__struct_fields__)}") from error
-    except msgspec.DecodeError as error:
-        raise Invalid(f"the body is not JSON: {error}", hint="send a JSON object") from error
-
-
 def _canonical(arguments: dict[str, Any]) -> bytes:
     try:
         return rfc8785.dumps(arguments)
@@ -145,7 +140,3 @@ def _canonical(arguments: dict[str, Any]) -> bytes:
 
 def _json(body: bytes) -> Any:
     return orjson.loads(body) if body else None
-
-
-def _error(failure: Failure, *, hint: str = "", message: str = "") -> dict[str, Any]:
-    return {"error": {"code": failure.code, "message": message or failure.message, "hint": hint}}

@@ -28,6 +28,8 @@ _PARTS: Final = {
     "id": ".+",
     "deployment": "[^/]+",
     "action": "[^/]+",
+    "server": "[^/]+",
+    "plan": "[^/]+",
     "model": ".+",
 }
 

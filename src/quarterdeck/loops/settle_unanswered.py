@@ -6,7 +6,8 @@ money would stay held for as long as the process lives, which no sweep takes for
 
 from typing import Final
 
-from quarterdeck.checkpoint.checkpoint import Checkpoint, action_of
+from quarterdeck.checkpoint.checkpoint import Checkpoint
+from quarterdeck.checkpoint.earlier import action_of
 from quarterdeck.checkpoint.settlement import Settlement
 from quarterdeck.domain.actions import Receipt
 from quarterdeck.domain.budgets import Bound

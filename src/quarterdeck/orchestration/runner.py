@@ -13,7 +13,16 @@ import rfc8785
 
 from quarterdeck.checkpoint.bindings import Binding
 from quarterdeck.checkpoint.checkpoint import Checkpoint
-from quarterdeck.domain.actions import Address, Content, Done, InDoubt, Outcome, Proposal
+from quarterdeck.domain.actions import (
+    Address,
+    Content,
+    Done,
+    Held,
+    InDoubt,
+    Outcome,
+    Proposal,
+    Suggested,
+)
 from quarterdeck.domain.dialects import (
     SPOKEN,
     AssistantTurn,
@@ -25,7 +34,10 @@ from quarterdeck.domain.dialects import (
 )
 from quarterdeck.domain.dialects.wire import SpokenWire
 from quarterdeck.domain.fleets import Model
+from quarterdeck.domain.ids import ToolName
 from quarterdeck.domain.runs import RunOutcome
+from quarterdeck.domain.tool_results import readable
+from quarterdeck.domain.tools import McpBackend
 from quarterdeck.fleet.builtin import ESCALATE
 from quarterdeck.upstream.models.call import ModelCall
 from quarterdeck.upstream.tools.call import ToolCalls
@@ -92,7 +104,7 @@ class Runner:
             model.model,
             binding.agent.prompt,
             messages=turns,
-            tools=_definitions(binding),
+            tools=self._definitions(binding),
             parameters=model.parameters,
         )
         dialect = binding.fleet.vendors[model.vendor].dialect
@@ -113,6 +125,16 @@ class Runner:
         if isinstance(outcome, Done) and outcome.receipt.status == "done":
             return outcome.receipt.result
         return _Ended(RunOutcome(state="failed", because=f"the model call: {_words(outcome)}"))
+
+    def _definitions(self, binding: Binding) -> list[ToolDefinition]:
+        """The tools a model is told of: none that is in quarantine, as in every other list."""
+        tools = (binding.fleet.tools[name] for name in binding.agent.tools)
+        catalog, servers = self.tools.mcp.catalog, binding.fleet.servers
+        return [
+            ToolDefinition(name=tool.name, description=tool.description, arguments=tool.arguments)
+            for tool in tools
+            if catalog.quarantine(tool, servers).answer == "allow"
+        ]
 
     async def _use(
         self, started: Started, call: ToolCall, turns: list[Turn], said: dict[str, Any]
@@ -137,19 +159,28 @@ class Runner:
             if call.name == ESCALATE.name:
                 because = str(given.get("reason", "the agent escalated"))
                 return _Ended(RunOutcome(state="escalated", because=because, result=said))
-            told = outcome.receipt.result.decode("utf-8", "replace")
+            told = _told(started.binding, call.name, outcome.receipt.result)
+        elif (
+            isinstance(outcome, Done)
+            and outcome.receipt.result
+            and outcome.receipt.status == "failed"
+        ):
+            # The tool itself says what was wrong, in words that are meant for its caller.
+            told = _told(started.binding, call.name, outcome.receipt.result)
+            said["calls"].append({"tool": call.name, "not_done": _words(outcome)})
         else:
-            told = orjson.dumps({"not_done": _words(outcome)}).decode()
+            told = orjson.dumps({"not_done": _words(outcome), **_next(outcome)}).decode()
             said["calls"].append({"tool": call.name, "not_done": _words(outcome)})
         turns.append(ToolTurn(call_id=call.id, name=call.name, content=told))
         return None
 
 
-def _definitions(binding: Binding) -> list[ToolDefinition]:
-    tools = (binding.fleet.tools[name] for name in binding.agent.tools)
-    return [
-        ToolDefinition(name=t.name, description=t.description, arguments=t.arguments) for t in tools
-    ]
+def _told(binding: Binding, name: str, result: bytes) -> str:
+    """What a model reads of a tool's result."""
+    tool = binding.fleet.tools.get(ToolName(name))
+    if tool is not None and isinstance(tool.backend, McpBackend):
+        return readable(result)
+    return result.decode("utf-8", "replace")
 
 
 def _canonical(arguments: bytes) -> bytes:
@@ -158,6 +189,16 @@ def _canonical(arguments: bytes) -> bytes:
         return rfc8785.dumps(orjson.loads(arguments or b"{}"))
     except (orjson.JSONDecodeError, rfc8785.CanonicalizationError):
         return arguments
+
+
+def _next(outcome: Outcome) -> dict[str, str]:
+    """How a model can go on from a call that waits for people: its run does not stop for them."""
+    if isinstance(outcome, Held):
+        words = "a person must answer first; go on without it, or call it again later just so"
+        return {"approval": outcome.approval or "", "next": words}
+    if isinstance(outcome, Suggested):
+        return {"next": "recorded as a suggestion for people; finish without it, and say so"}
+    return {}
 
 
 def _words(outcome: Outcome) -> str:

@@ -1,5 +1,6 @@
 """Actions: list those of a run, show one with what it asked and what came back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +10,7 @@ from quarterdeck.domain.actions import ActionFilters
 from quarterdeck.domain.errors import NotFound
 from quarterdeck.domain.limits import EARLIER_PARTS_MAX, page_rows
 from quarterdeck.domain.people import Caller, authorise
-from quarterdeck.store import actions, conversations, payloads
+from quarterdeck.store import actions, approvals, conversations, payloads, plans, suggestions
 from quarterdeck.store.database import Database, Reading, Row
 
 
@@ -66,7 +67,7 @@ def _shown(tx: Reading, caller: Caller, action: str, *, whole: bool) -> dict[str
     row = actions.find(tx, action)
     if row is None or not caller.sees(row["team"]):
         raise NotFound(f"no action `{action}`", hint="see `quarterdeck actions list RUN`")
-    shown = listed(row)
+    shown = listed(row) | links_of(tx, [action])[action]
     shown["request"] = _request(tx, row["request"], whole=whole)
     response = row["response"]
     shown["response"] = None if response is None else _read(payloads.get(tx, response))
@@ -87,6 +88,32 @@ def _request(tx: Reading, request: str, *, whole: bool) -> dict[str, Any]:
     }
 
 
+def links_of(tx: Reading, ids: Sequence[str]) -> dict[str, dict[str, str | None]]:
+    """For each action: the approval it waits for or used, the suggestion it is or carries out, and
+    the plan it is a step of."""
+    asked, made = approvals.of_actions(tx, ids), suggestions.of_actions(tx, ids)
+    planned = plans.of_actions(tx, ids)
+    return {
+        action: {
+            "approval": asked[action]["id"] if action in asked else None,
+            "suggestion": made[action]["action"] if action in made else None,
+            "plan": planned.get(action),
+        }
+        for action in ids
+    }
+
+
+def recorded_request(tx: Reading, request: str) -> Any:
+    """What an action was asked for with, beside messages: a tool's arguments, redacted."""
+    link = conversations.find_link(tx, request)
+    return _read(b"" if link.rest is None else payloads.get(tx, link.rest))
+
+
+def reasons_of(row: Row) -> list[dict[str, str]]:
+    """The rules that decided, each with its sentence."""
+    return [{"rule": rule, "because": because} for rule, because in orjson.loads(row["reasons"])]
+
+
 def _read(body: bytes) -> Any:
     """JSON as it is; anything else as text."""
     try:
@@ -103,9 +130,7 @@ def listed(row: Row) -> dict[str, Any]:
         "price_version",
     )  # fmt: skip
     shown = {name: row[name] for name in kept}
-    shown["reasons"] = [
-        {"rule": rule, "because": because} for rule, because in orjson.loads(row["reasons"])
-    ]
+    shown["reasons"] = reasons_of(row)
     shown["labels"] = row["labels"].split()
     shown["usage"] = None if row["usage"] is None else orjson.loads(row["usage"])
     shown["detail"] = {} if row["detail"] is None else orjson.loads(row["detail"])

@@ -4,18 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from quarterdeck.checkpoint.bindings import Binding, Bindings
+from quarterdeck.domain.cards import card_of
 from quarterdeck.domain.errors import NotFound
-from quarterdeck.domain.fleets import Cap, Model
-from quarterdeck.domain.money import usd
+from quarterdeck.domain.fleets import Model
 from quarterdeck.domain.people import Caller, authorise
-
-_LEVELS = {
-    "L0": "only drafts",
-    "L1": "suggests its writes; a person carries them out",
-    "L2": "makes low-risk writes within its bounds",
-    "L3": "works through several steps within its rules",
-    "L4": "works continuously under continuous evaluation",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +35,9 @@ class Agents:
         if not caller.sees(binding.agent.team):
             raise NotFound(f"no agent `{agent}`", hint="see `quarterdeck agents list`")
         shown = _listed(binding)
-        shown["card"] = card(binding)
+        card = card_of(binding.agent, binding.fleet)
+        shown["card"] = card.text
+        shown["card_warning"] = card.warning
         shown["prompt"] = binding.agent.prompt
         shown["tools"] = [
             {
@@ -81,26 +75,3 @@ def _model(model: Model) -> dict[str, Any]:
         "model": model.model,
         "fallback": second and {"vendor": second.vendor, "model": second.model},
     }
-
-
-def card(binding: Binding) -> str:
-    """One short paragraph: what the agent can do, what it cannot, and how to correct it."""
-    agent, fleet = binding.agent, binding.fleet
-    models = ", ".join(m.model for m in agent.models)
-    writes = [t for t in agent.tools if fleet.tools[t].effect in ("write", "privileged")]
-    reads = [t for t in agent.tools if t not in writes]
-    can = f"{agent.name} ({agent.autonomy}: {_LEVELS[agent.autonomy]}) may ask {models}"
-    if reads:
-        can += f", use {', '.join(reads)}"
-    if writes:
-        can += f", and write with {', '.join(writes)}"
-    caps = "; ".join(_cap(c) for c in agent.caps) or "no cap of its own"
-    return (
-        f"{can}. It spends at most {caps}. It can do nothing else: every other tool and model is"
-        f" denied. To correct it, ask {agent.owner}, or change agents/{agent.name}.yaml and apply."
-    )
-
-
-def _cap(cap: Cap) -> str:
-    amount = f"{usd(cap.amount)} USD" if cap.unit == "nanousd" else f"{cap.amount} {cap.unit}"
-    return f"{amount} a {cap.period}"

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from quarterdeck.checkpoint.bindings import Bindings
-from quarterdeck.domain.budgets import windows
+from quarterdeck.domain.budgets import rate_windows, windows
 from quarterdeck.domain.errors import NotFound, Overtaken
 from quarterdeck.domain.fleets import Fleet
 from quarterdeck.domain.ledger import NONCE_BYTES, Entry
 from quarterdeck.domain.people import Caller, authorise_whole
 from quarterdeck.fleet.diff import Change, changes
-from quarterdeck.fleet.load import load
+from quarterdeck.fleet.load import load_to_apply
 from quarterdeck.services.replies import EVERY_TIME, Once
 from quarterdeck.sources import Clock, Dice, datetime_of
 from quarterdeck.store import budgets, fleets, ledger, standing
@@ -56,7 +56,7 @@ class Changes:
     async def preview(self, caller: Caller, files: Mapping[str, bytes]) -> Applied:
         """What `apply` would change. Raises FleetInvalid with every problem found."""
         authorise_whole(caller, "read")
-        fleet = load(files)
+        fleet = load_to_apply(files)
         return Applied(fleet=fleet, changes=changes(await self.bindings.in_force(), fleet))
 
     async def apply(
@@ -86,6 +86,7 @@ class Changes:
             await self.db.write(once.writing(write, applied))
         except _OtherVersion as other:
             raise await self._overtaken(expected or frozenset(), other.version) from other
+        self.bindings.applied(applied.fleet)
         return applied
 
     async def _overtaken(self, expected: frozenset[str | None], version: str | None) -> Overtaken:
@@ -131,6 +132,12 @@ class Changes:
         scopes = {"fleet": fleet.caps}
         scopes |= {f"team:{name}": caps for name, caps in fleet.teams.items()}
         scopes |= {f"agent:{name}": agent.caps for name, agent in fleet.agents.items()}
+        now = datetime_of(tx.now)
         for scope, caps in scopes.items():
-            for budget, cap in windows({scope: caps}, datetime_of(tx.now)).items():
+            for budget, cap in windows({scope: caps}, now).items():
                 budgets.recap(tx, budget, None if cap is None else cap.amount)
+        for agent in fleet.agents.values():
+            for name in agent.tools:
+                rates = rate_windows(name, agent.name, fleet.tools[name].rates, now)
+                for budget, cap in rates.items():
+                    budgets.recap(tx, budget, None if cap is None else cap.amount)

@@ -12,7 +12,7 @@ from quarterdeck.domain.limits import (
     EARLIER_PARTS_MAX,
 )
 from quarterdeck.domain.people import Caller, authorise
-from quarterdeck.services.actions import listed
+from quarterdeck.services.actions import links_of, listed
 from quarterdeck.store import actions, conversations
 from quarterdeck.store.conversations import Link
 from quarterdeck.store.database import Database, Reading, Row
@@ -116,7 +116,7 @@ def _turn(tx: Reading, row: Row, earlier: int) -> Turn:
     response, length = _response(tx, row)
     rest = None if link.rest is None else _value(conversations.body(tx, link.rest))
     return Turn(
-        action=listed(row),
+        action=listed(row) | links_of(tx, [row["id"]])[row["id"]],
         total=link.total,
         shared=shared,
         start=start,
@@ -132,7 +132,7 @@ def _turn(tx: Reading, row: Row, earlier: int) -> Turn:
 
 
 def _unsaid(row: Row) -> Turn:
-    """An action of which nothing was kept but its row."""
+    """An action of which nothing was kept but its row: nobody is asked about such a one."""
     return Turn(
         action=listed(row),
         total=0,

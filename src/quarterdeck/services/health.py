@@ -11,16 +11,19 @@ from typing import Final, Literal, TypeAlias
 
 from quarterdeck.checkpoint.bindings import Bindings
 from quarterdeck.checkpoint.spool import Spool
+from quarterdeck.domain import accounts
 from quarterdeck.domain.circuits import LineState
 from quarterdeck.domain.errors import QuarterdeckError
-from quarterdeck.domain.fleets import Fleet
 from quarterdeck.domain.limits import (
     CLEARANCE_SECONDS_MAX,
     DISK_FREE_BYTES_MIN,
     SEAL_SECONDS_MAX,
+    SECRET_AGE_DAYS_MAX,
 )
 from quarterdeck.domain.people import Caller, authorise_whole
 from quarterdeck.keys import read_master
+from quarterdeck.services.definitions import Definitions
+from quarterdeck.services.secrets import age_days
 from quarterdeck.settings import Settings
 from quarterdeck.sources import Clock, SystemDice
 from quarterdeck.store import health, leaves, ledger, migrations, secrets, standing
@@ -62,6 +65,8 @@ class Health:
     bindings: Bindings
     clock: Clock
     lines: Callable[[], tuple[LineState, ...]] = tuple
+    servers: Callable[[], tuple[LineState, ...]] = tuple
+    definitions: Definitions | None = None
 
     async def check(self, caller: Caller) -> tuple[Check, ...]:
         """Look at everything once. Names of secrets appear, their values never."""
@@ -77,6 +82,8 @@ class Health:
             ("secrets", self._secrets),
             ("upstream accounts", self._accounts),
             ("vendors", self._vendors),
+            ("servers", self._servers),
+            ("definitions", self._definitions),
             ("actions in doubt", self._in_doubt),
             ("spool", self._spool),
             ("ledger", self._ledger),
@@ -170,34 +177,34 @@ class Health:
         fleet = await self.bindings.in_force()
         if fleet is None:
             return "unknown", "no fleet is in force, so nothing names a secret", ""
-        kept = {row["name"] for row in await self.db.read(secrets.list_names)}
-        missing = sorted(
-            {
-                vendor.secret
-                for vendor in fleet.vendors.values()
-                if vendor.secret is not None
-                and vendor.secret not in kept
-                and vendor.secret.lower() not in self.settings.secrets
-            }
-        )
+        kept = {row["name"]: row["set_at"] for row in await self.db.read(secrets.list_names)}
+        wanted = {n for n in accounts.named(fleet) if n.lower() not in self.settings.secrets}
+        missing = sorted(wanted - kept.keys())
         if missing:
             names = ", ".join(f"`{name}`" for name in missing)
             do = f"run: quarterdeck secrets set {missing[0]}"
-            return "fail", f"not set: {names}: calls of their vendors fail", do
-        return "ok", "every secret that a vendor names is set", ""
+            return "fail", f"not set: {names}: calls of their vendors and servers fail", do
+        now = self.clock.micros()
+        ages = {name: age_days(kept[name], now) for name in sorted(wanted)}
+        old = [name for name, days in ages.items() if days > SECRET_AGE_DAYS_MAX]
+        if old:
+            names = ", ".join(f"`{name}` ({ages[name]} days)" for name in old)
+            do = f"make a new one where it came from, then: quarterdeck secrets rotate {old[0]}"
+            return "warn", f"older than {SECRET_AGE_DAYS_MAX} days: {names}", do
+        return "ok", "every secret that the fleet names is set, and none is old", ""
 
     async def _accounts(self) -> Answer:
         fleet = await self.bindings.in_force()
         if fleet is None:
             return "unknown", "no fleet is in force, so nobody uses an account", ""
-        shared = {name: agents for name, agents in _users(fleet).items() if len(agents) > 1}
+        shared = accounts.shared(fleet)
         if not shared:
             return "ok", "no two agents use one upstream account", ""
         words = "; ".join(f"`{name}`: {', '.join(sorted(who))}" for name, who in shared.items())
         return (
             "warn",
             f"agents share an upstream account by one secret: {words}",
-            "give each agent a vendor entry with a secret of its own",
+            "give each agent a secret of its own: a vendor entry, or `secret` under its `servers`",
         )
 
     async def _vendors(self) -> Answer:
@@ -212,6 +219,41 @@ class Health:
             return "ok", "this process has not called a vendor yet", ""
         calls = sum(line.calls for line in lines)
         return "ok", f"{len(lines)} vendor entries answer, {calls} calls are under way", ""
+
+    async def _servers(self) -> Answer:
+        """The same of MCP servers and HTTP APIs."""
+        lines = self.servers()
+        shut = [line for line in lines if line.circuit != "closed"]
+        if shut:
+            words = ", ".join(f"`{s.vendor}` is {s.circuit.replace('_', ' ')}" for s in shut)
+            do = "calls of their tools are not attempted; see whether they run, and their own logs"
+            return "warn", f"servers that have been failing: {words}", do
+        if not lines:
+            return "ok", "this process has not called a server yet", ""
+        calls = sum(line.calls for line in lines)
+        return "ok", f"{len(lines)} servers answer, {calls} calls are under way", ""
+
+    async def _definitions(self) -> Answer:
+        """What MCP servers offer, and what of it is not what somebody granted."""
+        if self.definitions is None:
+            return "unknown", "no MCP server is asked here", ""
+        quarantined = await self.definitions.quarantined()
+        if quarantined:
+            words = ", ".join(f"`{tool.name}` ({tool.state})" for tool in quarantined[:8])
+            more = f" and {len(quarantined) - 8} more" if len(quarantined) > 8 else ""
+            do = f"look at it: quarterdeck tools diff {quarantined[0].name}"
+            return "warn", f"tools in quarantine: {words}{more}", do
+        sick = [state for state in self.definitions.states() if state.problem]
+        if sick:
+            words = "; ".join(f"`{state.server}`: {state.problem}" for state in sick[:4])
+            more = f" and {len(sick) - 4} more" if len(sick) > 4 else ""
+            do = f"see that it runs: quarterdeck servers show {sick[0].server}"
+            return "warn", f"servers that could not be looked at: {words}{more}", do
+        known = [state for state in self.definitions.states() if state.listed_at]
+        if not known:
+            return "ok", "this process has not looked at an MCP server yet", ""
+        count = sum(state.tools for state in known)
+        return "ok", f"{len(known)} MCP servers offer {count} tools; what is granted is pinned", ""
 
     def circuits(self) -> dict[str, int]:
         """How many vendor entries are in which state. For anybody: it names none."""
@@ -269,19 +311,6 @@ async def _looked(name: str, look: Callable[[], Awaitable[Answer]]) -> Check:
             "check the data folder",
         )
     return Check(name=name, state=state, sentence=sentence, do=do)
-
-
-def _users(fleet: Fleet) -> dict[str, set[str]]:
-    """Which agents use which secret of a vendor."""
-    users: dict[str, set[str]] = {}
-    for agent in fleet.agents.values():
-        names = {m.vendor for m in agent.models}
-        names |= {m.fallback.vendor for m in agent.models if m.fallback is not None}
-        for name in names:
-            secret = fleet.vendors[name].secret
-            if secret is not None:
-                users.setdefault(secret, set()).add(agent.name)
-    return users
 
 
 def _unsealed(tx: Reading) -> tuple[int, int]:

@@ -13,14 +13,14 @@ import orjson
 
 from quarterdeck.checkpoint.bindings import Binding, Bindings
 from quarterdeck.domain.budgets import windows
+from quarterdeck.domain.cards import Card, card_of
 from quarterdeck.domain.errors import NotFound
 from quarterdeck.domain.fleets import Agent, Cap, Fleet
 from quarterdeck.domain.people import Caller, authorise
 from quarterdeck.fleet.diff import changes
-from quarterdeck.services.agents import card
 from quarterdeck.settings import Settings
 from quarterdeck.sources import Clock
-from quarterdeck.store import overview, secrets
+from quarterdeck.store import approvals, overview, secrets, suggestions
 from quarterdeck.store.database import Database, Reading, Row
 
 TREND_DAYS: Final = 14
@@ -79,8 +79,9 @@ class Waiting:
     handoffs_newest: tuple[dict[str, Any], ...]
     in_doubt: int
     in_doubt_newest: tuple[dict[str, Any], ...]
-    held: int
-    held_newest: tuple[dict[str, Any], ...]
+    approvals: int
+    approvals_newest: tuple[dict[str, Any], ...]
+    suggestions: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +115,7 @@ class AgentPageReading:
 
     agent: AgentReading
     binding: Binding
-    card: str
+    card: Card
     days: tuple[str, ...]
     revisions: tuple[Revision, ...]
 
@@ -173,7 +174,7 @@ class Overview:
         return AgentPageReading(
             agent=_agent(agent, read, days, missing),
             binding=binding,
-            card=card(binding),
+            card=card_of(binding.agent, binding.fleet),
             days=days,
             revisions=await self._revisions(agent),
         )
@@ -326,8 +327,14 @@ def _waiting(tx: Reading, team: str) -> Waiting:
         handoffs_newest=tuple(handed),
         in_doubt=overview.count_notable(tx, "in_doubt", team),
         in_doubt_newest=newest("in_doubt"),
-        held=overview.count_notable(tx, "held", team),
-        held_newest=newest("held"),
+        approvals=approvals.count_waiting(tx, team),
+        approvals_newest=tuple(
+            dict(row)
+            for row in approvals.list_page(
+                tx, states=("waiting",), team=team, run="", before="", rows=WAITING_SHOWN
+            )
+        ),
+        suggestions=suggestions.count_open(tx, team),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 import orjson
 
 from quarterdeck.checkpoint.bindings import Binding, Bindings
+from quarterdeck.checkpoint.opening import PREFIX, Opening, Starter
 from quarterdeck.domain import labels as labelling
 from quarterdeck.domain.errors import Conflict, Invalid, NotFound
 from quarterdeck.domain.ids import RunId, TeamName
@@ -16,14 +17,11 @@ from quarterdeck.domain.people import Caller, authorise
 from quarterdeck.domain.runs import RunFilters, RunOutcome
 from quarterdeck.domain.words import words_of
 from quarterdeck.guards.redact import redact
-from quarterdeck.keys import KEY_BYTES, credential_hash
 from quarterdeck.services.replies import EVERY_TIME, Once
 from quarterdeck.sources import ID_CHARACTERS, Clock, Dice, Ids
-from quarterdeck.store import actions, handoffs, ledger, payloads, run_words, runs
+from quarterdeck.store import actions, approvals, handoffs, ledger, payloads, run_words, runs
 from quarterdeck.store.database import Database, Reading, Row, Transaction
 from quarterdeck.store.keys import Keyring
-
-PREFIX: Final = "qdr_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,21 +62,25 @@ class Runs:
         binding = await self.bindings.agent_in_force(agent)
         if not caller.sees(binding.agent.team):
             raise NotFound(f"no agent `{agent}`", hint="see `quarterdeck agents list`")
+        return await self.start_bound(caller, binding, given, kind=kind, once=once)
+
+    async def start_bound(
+        self,
+        caller: Caller,
+        binding: Binding,
+        given: dict[str, Any],
+        *,
+        kind: str,
+        once: Once = EVERY_TIME,
+    ) -> StartedRun:
+        """Start a run of an agent at the revision it is bound to, in force or not."""
+        agent = binding.agent.name
+        authorise(caller, "start", agent=agent)
         run, credential = RunId(self.ids.new("run")), PREFIX + self.dice.token()
-        payload, kept = await self._input(binding, given)
-        new = await self._new_run(caller, binding, run, credential, payload, kept, kind)
-
-        def insert(tx: Transaction) -> None:
-            payloads.put(tx, [payload])
-            runs.insert(tx, new)
-            run_words.put(tx, run, words_of([new.correlation, kept]))
-            body = {"run": run, "agent": agent, "by": caller.id, "revision": binding.agent.revision}
-            ledger.append(
-                tx,
-                Entry(kind="run_started", subject=run, body=body),
-                self.dice.bytes(NONCE_BYTES),
-            )
-
+        labels: Labels = frozenset(("agent",)) if caller.agent is not None else labelling.NONE
+        starter = Starter(id=caller.id, kind=kind, labels=labels)
+        opening = Opening(keyring=self.keyring, clock=self.clock, dice=self.dice)
+        opened = await opening.run(binding, given, starter, run, credential)
         started = StartedRun(
             id=run,
             agent=agent,
@@ -86,48 +88,8 @@ class Runs:
             credential=credential,
             binding=binding,
         )
-        await self.db.write(once.writing(insert, started))
+        await self.db.write(once.writing(opened.write, started))
         return started
-
-    async def _new_run(
-        self,
-        caller: Caller,
-        binding: Binding,
-        run: RunId,
-        credential: str,
-        payload: payloads.Payload,
-        kept: dict[str, Any],
-        kind: str,
-    ) -> runs.NewRun:
-        agent = binding.agent
-        team_key = await self.keyring.team_key(agent.team)
-        deadline = self.clock.micros() + agent.run_seconds_max * 1_000_000
-        # A run an agent starts by itself is not clean: it begins with what agents say.
-        labels: Labels = frozenset(("agent",)) if caller.agent is not None else labelling.NONE
-
-        return runs.NewRun(
-            id=run,
-            agent=agent.name,
-            team=agent.team,
-            revision=agent.revision,
-            kind=kind,
-            started_by=caller.id,
-            correlation=str(kept.get("correlation", run))[:128],
-            labels=labels,
-            credential_hash=credential_hash(credential),
-            deadline=deadline,
-            input=payload.hash,
-            sealing_key=team_key.seal(run, self.dice.bytes(KEY_BYTES)),
-        )
-
-    async def _input(
-        self, binding: Binding, given: dict[str, Any]
-    ) -> tuple[payloads.Payload, dict[str, Any]]:
-        """What a run is given, redacted: as a payload, and to be read."""
-        team = binding.agent.team
-        redacted = redact(orjson.dumps(given), await self.keyring.pseudonyms(team))
-        payload = payloads.make(team, await self.keyring.payload_key(team), "input", redacted)
-        return payload, orjson.loads(redacted.body)
 
     async def end(
         self, caller: Caller, run: RunId, outcome: RunOutcome, *, once: Once = EVERY_TIME
@@ -148,11 +110,14 @@ class Runs:
     def _end(self, tx: Transaction, run: RunId, outcome: RunOutcome) -> None:
         if not runs.end(tx, run, outcome):
             raise Conflict(f"run `{run}` has ended before")
+        lapsed = approvals.lapse(tx, run)
         if outcome.state == "escalated":
             handoffs.open_for_run(tx, run, outcome.because, outcome.result)
         runs.forget_sealing_key(tx, run)
         run_words.put(tx, run, words_of(outcome.because))
-        body = {"run": run, "state": outcome.state, "because": outcome.because}
+        body: dict[str, Any] = {"run": run, "state": outcome.state, "because": outcome.because}
+        if lapsed:  # nothing that waited for a person can be proposed any more
+            body["lapsed"] = lapsed
         ledger.append(
             tx, Entry(kind="run_ended", subject=run, body=body), self.dice.bytes(NONCE_BYTES)
         )

@@ -9,7 +9,7 @@ import orjson
 from quarterdeck.domain.errors import NotFound
 from quarterdeck.domain.limits import PAGE_ROWS_MAX
 from quarterdeck.domain.people import Caller, authorise
-from quarterdeck.services.actions import listed
+from quarterdeck.services.actions import links_of, listed
 from quarterdeck.services.search import summed
 from quarterdeck.store import payloads, runs, search, timeline
 from quarterdeck.store.database import Database, Reading, Row
@@ -54,8 +54,10 @@ class Timeline:
         def read(tx: Reading) -> Window:
             _row(tx, caller, run)
             found = timeline.window(tx, run, offset=max(0, offset), rows=count, states=states)
+            links = links_of(tx, [row["id"] for row in found])
             return Window(
-                actions=[listed(row) for row in found], led=timeline.is_led_by_a_model(tx, run)
+                actions=[listed(row) | links[row["id"]] for row in found],
+                led=timeline.is_led_by_a_model(tx, run),
             )
 
         return await self.db.read(read)

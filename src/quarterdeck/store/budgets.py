@@ -31,6 +31,16 @@ _SELECT: Final = {
 }
 
 
+# Where the windows of rates begin and end among the ids; a window's start ends its id, so that the
+# starts of one period compare as text. What is still held will be settled on its row.
+_RATES_OVER: Final = """
+from budgets where id >= 'tool:' and id < 'tool;' and held = 0 and (
+  (id like '%/minute/%' and substr(id, length(id) - 15) < :minute)
+  or (id like '%/hour/%' and substr(id, length(id) - 12) < :hour)
+  or (id like '%/day/%' and substr(id, length(id) - 9) < :day))
+"""
+
+
 def _budget(row: Row) -> Budget:
     return Budget(
         id=BudgetId(row["id"]),
@@ -56,6 +66,11 @@ def open_windows(tx: Transaction, windows: Mapping[BudgetId, Cap | None]) -> dic
     missing = [budget for budget in wanted if budget not in rows]
     tx.execute_many(_OPEN, [{"id": b, "cap": _amount(windows[b])} for b in missing])
     return list_by_id(tx, wanted)
+
+
+def look_again(tx: Transaction, windows: Mapping[BudgetId, Cap | None]) -> None:
+    """Forget what was fetched of these windows, some of which were not there yet."""
+    tx.execute_many(_OPEN, [{"id": b, "cap": _amount(windows[b])} for b in sorted(windows)])
 
 
 def _amount(cap: Cap | None) -> int | None:
@@ -106,6 +121,16 @@ def _state(tx: Transaction, budget: BudgetId) -> Row | None:
 def recap(tx: Transaction, budget: BudgetId, cap: int | None) -> None:
     """Put a new cap on an open window; what already passes a lowered cap becomes overrun."""
     tx.execute(_RECAP, {"id": budget, "cap": cap, "least": 2**62 if cap is None else cap})
+
+
+def has_rates_over(tx: Reading, before: Mapping[str, str]) -> bool:
+    """Whether there are windows of rates that began before these starts, by period."""
+    return tx.row(f"select 1 as found {_RATES_OVER} limit 1", before) is not None
+
+
+def forget_rates(tx: Transaction, before: Mapping[str, str]) -> int:
+    """Forget windows of rates that nothing is held on any more; how many."""
+    return tx.execute(f"delete {_RATES_OVER}", before)
 
 
 def list_open(tx: Reading, scope: str) -> list[Budget]:

@@ -8,6 +8,7 @@ from quarterdeck.keys import KEY_BYTES, Pseudonyms, SealingKey, Signer
 from quarterdeck.sources import Dice
 from quarterdeck.store.database import Database, Reading, Transaction
 
+_WRAPPED: Final = (("keys", "wrapped"), ("secrets", "sealed"), ("retiring_secrets", "sealed"))
 _INSERT: Final = """
 insert into keys (name, wrapped) values (:name, :wrapped) on conflict (name) do nothing
 """
@@ -24,7 +25,7 @@ def get_or_make(tx: Transaction, master: SealingKey, dice: Dice, name: str) -> b
 def rewrap(tx: Transaction, old: SealingKey, new: SealingKey) -> int:
     """Put every wrapped key and secret under a new master key; returns how many there were."""
     count = 0
-    for table, column in (("keys", "wrapped"), ("secrets", "sealed")):
+    for table, column in _WRAPPED:
         for row in tx.rows(f"select name, {column} as body from {table}"):  # noqa: S608  fixed names
             plain = old.open(row["name"], bytes(row["body"]))
             tx.execute(
@@ -71,9 +72,17 @@ class Keyring:
         """The key behind what is kept of idempotency keys and their answers."""
         return await self._key("replies")
 
+    async def people_key(self) -> bytes:
+        """The key behind the credentials of runs that people's own clients act in."""
+        return await self._key("people")
+
     async def cookie_key(self) -> bytes:
         """The key that signs console sessions."""
         return await self._key("cookies")
+
+    async def mcp_key(self) -> SealingKey:
+        """The key that seals what MCP clients carry for us: sessions, states, questions."""
+        return SealingKey(await self._key("mcp"), self.dice)
 
 
 def list_names(tx: Reading) -> list[str]:

@@ -65,6 +65,33 @@ class NewRun:
     sealing_key: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenPlace:
+    """Where a run is opened from, once for all that comes from there at one revision."""
+
+    kind: str
+    started_by: str
+    correlation: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRun:
+    """A run under way, how long its credential is good, and how long it may last."""
+
+    run: RunId
+    credential_until: int
+    deadline: int
+
+    def is_good(self, now: int, *, seconds: int) -> bool:
+        """Whether its credential is good for a while."""
+        return self.credential_until > now + seconds * 1_000_000
+
+    def may_last(self, now: int) -> bool:
+        """Whether its deadline is to come."""
+        return self.deadline > now
+
+
 def insert(tx: Transaction, run: NewRun) -> None:
     """Start a run under the present incarnation."""
     incarnation = tx.row("select incarnation from standing where id = 1")
@@ -133,6 +160,28 @@ def need(run: RunId) -> Need:
 def find_standing(tx: Reading, run: RunId) -> Row | None:
     """The run's row as far as an admission needs it, with the epoch and incarnation of now."""
     return tx.row(_STANDING, {"run": run}, about=NEVER_QUEUED)
+
+
+def find_open(tx: Reading, place: OpenPlace) -> OpenRun | None:
+    """The newest run under way that somebody opened from there, with time left."""
+    row = tx.row(
+        "select r.id, r.credential_until, r.deadline, s.incarnation as now, r.incarnation"
+        " from runs r, standing s where s.id = 1 and r.correlation = :correlation"
+        " and r.state = 'running' and r.kind = :kind and r.started_by = :started_by"
+        " and r.revision = :revision and r.incarnation = s.incarnation"
+        " order by r.id desc limit 1",
+        {
+            "correlation": place.correlation,
+            "kind": place.kind,
+            "started_by": place.started_by,
+            "revision": place.revision,
+        },
+    )
+    if row is None:
+        return None
+    return OpenRun(
+        run=RunId(row["id"]), credential_until=row["credential_until"], deadline=row["deadline"]
+    )
 
 
 def renew_credential(tx: Transaction, run: RunId, deadline: int) -> None:
@@ -224,9 +273,13 @@ def totals(tx: Reading, run: str) -> Row:
 
 
 def forget_sealing_key(tx: Transaction, run: RunId) -> None:
-    """Destroy the run's key once it has ended and nothing of it is held or in doubt (I-9)."""
+    """Destroy the run's key once it has ended and nothing of it is open or in doubt (I-9).
+
+    What was held can be proposed no more; a suggestion can still be carried out as it was.
+    """
     tx.execute(
         "update runs set sealing_key = null where id = :run and state <> 'running' and not exists"
-        " (select 1 from actions where run = :run and state in ('begun', 'held', 'in_doubt'))",
+        " (select 1 from actions where run = :run and state in ('begun', 'in_doubt'))"
+        " and not exists (select 1 from suggestions where run = :run and state = 'open')",
         {"run": run},
     )

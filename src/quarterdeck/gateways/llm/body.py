@@ -15,17 +15,17 @@ WATCH_AFTER_SECONDS: Final = 0.02
 
 
 class TooLarge(Exception):
-    """The body passes BODY_BYTES_MAX."""
+    """The body is larger than it may be."""
 
 
 class HungUp(Exception):
     """The client closed the connection."""
 
 
-async def read_body(scope: Scope, receive: Receive) -> bytes:
+async def read_body(scope: Scope, receive: Receive, most: int = BODY_BYTES_MAX) -> bytes:
     """The whole body. A length that says too much is refused before anything is read."""
     for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > BODY_BYTES_MAX:
+        if name == b"content-length" and value.isdigit() and int(value) > most:
             raise TooLarge
     chunks: list[bytes] = []
     size = 0
@@ -35,7 +35,7 @@ async def read_body(scope: Scope, receive: Receive) -> bytes:
             raise HungUp
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size > BODY_BYTES_MAX:
+        if size > most:
             raise TooLarge
         chunks.append(chunk)
         if not message.get("more_body", False):

@@ -51,7 +51,11 @@ class Lines:
 
     def of(self, vendor: Vendor) -> Line:
         """The line to a vendor entry."""
-        key = (vendor.name, vendor.base_url)
+        return self.at(vendor.name, vendor.base_url)
+
+    def at(self, name: str, address: str) -> Line:
+        """The line to what has this name at this address."""
+        key = (name, address)
         line = self._lines.get(key)
         if line is None:
             self._make_room()

@@ -4,15 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from quarterdeck.domain.actions import Cleared, Content, Receipt
-from quarterdeck.domain.fleets import PythonBackend, Tool
+from quarterdeck.domain.tools import HttpBackend, McpBackend, PythonBackend, Tool
+from quarterdeck.upstream.tools.http import HttpTools
+from quarterdeck.upstream.tools.mcp import McpTools
 from quarterdeck.upstream.tools.python import PythonTools
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCalls:
     """Carries out tool calls."""
 
     python: PythonTools
+    http: HttpTools
+    mcp: McpTools
     is_current: Callable[[Cleared], bool]
 
     async def use(self, cleared: Cleared) -> Receipt:
@@ -27,6 +31,10 @@ class ToolCalls:
             )
         if isinstance(tool.backend, PythonBackend):
             return await self.python.call(cleared)
+        if isinstance(tool.backend, HttpBackend):
+            return await self.http.call(cleared)
+        if isinstance(tool.backend, McpBackend):
+            return await self.mcp.call(cleared)
         # Built in: it takes no effect outside. What it says is the record itself.
         answer = b'{"handed_over":true}'
         return Receipt(status="done", result=answer, content=Content(rest=answer))

@@ -2,7 +2,8 @@
 
 Started as `python -I child.py`, never imported by the server; standard library only. Lines in: a
 setup, then `{"arguments": {...}}`. Lines out: `{"ready": true}`, then `{"result": ...}` or
-`{"error": "...", "at": "file:line"}` for each call.
+`{"error": "...", "at": "file:line"}` for each call. With `SETUP COMMAND…` behind it, it becomes
+that command, which keeps the pipes.
 INVARIANT: fleet code runs only after the descriptors are closed, the limits set, the fence up.
 """
 
@@ -16,7 +17,7 @@ import struct
 import sys
 import types
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NoReturn
 
 ERROR_CHARACTERS_MAX: Final = 500
 MODULE: Final = "fleet_tool"
@@ -42,6 +43,8 @@ _SCOPE_SIGNALS: Final = 1 << 1  # since version 6
 
 
 def _main() -> None:
+    if len(sys.argv) > 1:
+        _become(json.loads(sys.argv[1]), sys.argv[2:])
     requests, answers = _take_pipes()
     setup = json.loads(requests.readline())
     _tie_to_parent(setup["parent"])
@@ -65,8 +68,33 @@ def _main() -> None:
         _send(answers, answer)
 
 
+def _become(setup: dict[str, Any], command: list[str]) -> NoReturn:
+    """Another program in this one's place, tied to the server and fenced in as tools are."""
+    _close_inherited()
+    _tie_to_parent(setup["parent"])
+    _limit(setup["limits"])
+    if sys.platform == "linux":
+        _drop_privileges()
+        _fence(setup["private"], os.getcwd())
+    try:
+        os.execvp(command[0], command)  # noqa: S606  the command of an applied fleet file
+    except OSError as error:
+        print(f"{command[0]}: {error.strerror}", file=sys.stderr, flush=True)
+        os._exit(127)
+
+
 def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
     """The two pipes under new numbers, so that neither `input()` nor `print()` touches them."""
+    _close_inherited()
+    requests, answers = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return os.fdopen(requests, "rb"), os.fdopen(answers, "wb")
+
+
+def _close_inherited() -> None:
     for name in os.listdir("/dev/fd"):
         if int(name) > 2:
             # Some event loops leave inheritable descriptors open across a start.
@@ -74,12 +102,6 @@ def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
                 os.close(int(name))
             except OSError:
                 continue  # the one that listed the folder is gone already
-    requests, answers = os.dup(0), os.dup(1)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    return os.fdopen(requests, "rb"), os.fdopen(answers, "wb")
 
 
 def _tie_to_parent(parent: int) -> None:

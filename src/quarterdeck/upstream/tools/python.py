@@ -12,26 +12,22 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import jsonschema_rs
 import msgspec
 import orjson
 
-from quarterdeck.domain.actions import Cleared, Content, Receipt
-from quarterdeck.domain.errors import Invalid, QuarterdeckError, Unavailable
-from quarterdeck.domain.fleets import Tool
+from quarterdeck.domain.actions import Cleared, Receipt
+from quarterdeck.domain.errors import Invalid, Unavailable
 from quarterdeck.domain.limits import (
-    ERROR_CHARACTERS_MAX,
     TOOL_GRACE_SECONDS,
     TOOL_IDLE_SECONDS,
     TOOL_PROCESSES_MAX,
 )
-from quarterdeck.fleet.contracts import validator
+from quarterdeck.domain.tools import PythonBackend, Tool
 from quarterdeck.sources import Clock
+from quarterdeck.upstream.tools.receipts import done, failed, not_attempted
 from quarterdeck.upstream.tools.supervisor import Child, Launch
-
-NOT_FITTING: Final = "result does not fit the contract"
 
 
 class _Answer(msgspec.Struct, forbid_unknown_fields=True):
@@ -53,7 +49,6 @@ class _Pool:
 
     tool: Tool
     launch: Launch
-    results: jsonschema_rs.Validator | None
     slots: asyncio.Semaphore
     calls: int = 0
     children: set[Child] = field(default_factory=set)
@@ -90,7 +85,7 @@ class PythonTools:
                 answer = await _asked(child, line, tool.timeout_seconds)
                 return _receipt(pool, answer, child)
         except (Invalid, Unavailable) as error:
-            return _not_attempted(error)
+            return not_attempted(error)
         finally:
             pool.calls -= 1
 
@@ -119,7 +114,7 @@ class PythonTools:
         if found is not None:
             return found
         backend = tool.backend
-        assert backend is not None, "only tools with a function come here"
+        assert isinstance(backend, PythonBackend), "only tools with a function come here"
         folder = self.folder.resolve()
         launch = Launch(
             python=self.python,
@@ -132,7 +127,6 @@ class PythonTools:
         pool = self._pools[tool.digest] = _Pool(
             tool=tool,
             launch=launch,
-            results=None if tool.results is None else validator(tool.results),
             slots=asyncio.Semaphore(TOOL_PROCESSES_MAX),
         )
         return pool
@@ -277,50 +271,10 @@ def _parsed(line: bytes) -> _Answer:
 
 
 def _receipt(pool: _Pool, answer: _Answer, child: Child) -> Receipt:
-    tool = pool.tool
     if answer.error is not None:
-        return _failed(tool, answer.error, child.with_last_words(answer.problem()))
-    result = bytes(answer.result)
-    try:
-        value = orjson.loads(result)
-    except orjson.JSONDecodeError:
-        return _failed(tool, "the result is not JSON")
-    misfit = None if pool.results is None else _misfit(pool.results, value)
-    if misfit is not None:
-        # Not the value itself: what nobody described may be what nobody should see.
-        return _failed(tool, NOT_FITTING, f"{NOT_FITTING}: see {misfit} of its schema")
-    return Receipt(
-        status="done",
-        result=result,
-        content=Content(rest=result),
-        cost_nanousd=tool.cost_nanousd,
-    )
-
-
-def _misfit(results: jsonschema_rs.Validator, value: object) -> str | None:
-    error = next(iter(results.iter_errors(value)), None)
-    return None if error is None else "`/" + "/".join(str(s) for s in error.schema_path) + "`"
-
-
-def _failed(tool: Tool, told: str, noted: str | None = None) -> Receipt:
-    """The function ran, so what a call costs is charged; only `noted` holds what it printed."""
-    result = orjson.dumps({"error": told[:ERROR_CHARACTERS_MAX]})
-    return Receipt(
-        status="failed",
-        result=result,
-        content=Content(rest=result),
-        cost_nanousd=tool.cost_nanousd,
-        detail={"error": (noted or told)[:ERROR_CHARACTERS_MAX]},
-    )
-
-
-def _not_attempted(error: QuarterdeckError) -> Receipt:
-    message = error.message[:ERROR_CHARACTERS_MAX]
-    return Receipt(
-        status="not_attempted",
-        result=orjson.dumps({"error": message}),
-        detail={"error": message, "hint": error.hint},
-    )
+        # Only the note holds what it printed.
+        return failed(pool.tool, answer.error, noted=child.with_last_words(answer.problem()))
+    return done(pool.tool, bytes(answer.result))
 
 
 def _closing() -> Unavailable:

@@ -1,0 +1,1 @@
+"""MCP tool calls through Quarterdeck, beside other makers' MCP proxies, before a raw server."""

@@ -1,0 +1,1 @@
+"""The Model Context Protocol as values: versions, messages, asks. No I/O."""
