@@ -28,6 +28,8 @@ BODIES: dict[tuple[str, str], Any] = {
     ("post", "/v1/backups"): {"file": "/nowhere/at/all/copy.db"},
     ("put", "/v1/secrets/{name}"): {"value": "x"},
     ("post", "/v1/secrets/{name}/rotate"): {"value": "x"},
+    ("post", "/v1/servers/{name}/sign-in"): {"redirect_uri": "http://127.0.0.1:9/back"},
+    ("post", "/v1/servers/{name}/sign-in/answer"): {"url": "http://127.0.0.1:9/back?code=x"},
     ("post", "/v1/fleet"): {
         "files": {path: base64.b64encode(text).decode() for path, text in files().items()}
     },
