@@ -86,6 +86,7 @@ class Current:
             "GEMINI_API_KEY": self.credential,
             "AZURE_OPENAI_ENDPOINT": self.azure()["azure_endpoint"],
             "AZURE_OPENAI_API_KEY": self.credential,
+            "QUARTERDECK_MCP_URL": f"{self.gateway_url}/mcp",
             URL: self.url,
             RUN: self.run,
             CREDENTIAL: self.credential,
