@@ -25,10 +25,10 @@ from quarterdeck.console.live import Live
 from quarterdeck.console.perimeter import LOOPBACK
 from quarterdeck.console.session import Sessions
 from quarterdeck.domain.dialects import WIRES
-from quarterdeck.domain.errors import Unavailable
 from quarterdeck.domain.limits import PROCESS_HEARTBEAT_SECONDS, SEAL_SECONDS_MAX
-from quarterdeck.gateways.actions import ActionsGateway
+from quarterdeck.gateways import agents
 from quarterdeck.gateways.alive import Alive
+from quarterdeck.gateways.described import description
 from quarterdeck.gateways.llm.exchange import ModelGateway
 from quarterdeck.gateways.llm.routes import Endpoint
 from quarterdeck.gateways.llm.routes import endpoints as model_endpoints
@@ -37,11 +37,11 @@ from quarterdeck.gateways.mcp import routes as mcp_routes
 from quarterdeck.gateways.mcp.door import door
 from quarterdeck.gateways.mcp.gateway import McpGateway
 from quarterdeck.gateways.mcp.places import Places
-from quarterdeck.gateways.plans import PlansGateway
 from quarterdeck.gateways.routes import DataPlane
 from quarterdeck.keys import SealingKey
 from quarterdeck.loops.forget_rates import forget_rates
 from quarterdeck.loops.forget_secrets import forget_secrets
+from quarterdeck.loops.give_back_memory import give_back_memory
 from quarterdeck.loops.refresh_definitions import refresh_definitions
 from quarterdeck.loops.renew_lease import renew_lease, watch_standing
 from quarterdeck.loops.seal_ledger import seal_ledger
@@ -81,7 +81,6 @@ from quarterdeck.sources import SystemClock, SystemDice, TimeSortedIds
 from quarterdeck.store import standing
 from quarterdeck.store.database import Database
 from quarterdeck.store.keys import Keyring
-from quarterdeck.store.postgresql import PostgresqlDatabase
 from quarterdeck.store.sqlite import SqliteDatabase
 from quarterdeck.store.standing import Process
 from quarterdeck.upstream.models.call import ModelCall
@@ -120,23 +119,16 @@ class House:
 
 def _open_database(settings: Settings, process: str, clock: SystemClock) -> Database:
     if settings.database_url is not None:
+        # Not above: its driver takes 10 MB, and whoever stays on SQLite has no use for it.
+        from quarterdeck.store.postgresql import (  # noqa: PLC0415  see above
+            PostgresqlDatabase,
+        )
+
         ids = TimeSortedIds()
         return PostgresqlDatabase(
             settings.database_url, writer=process, attempt=lambda: ids.new("att")
         )
     return SqliteDatabase(settings.folder / "quarterdeck.db", writer=process, clock=clock)
-
-
-def _open_master(settings: Settings, dice: SystemDice) -> SealingKey:
-    path = settings.master_key_file
-    if path.exists() or settings.database_url is not None:
-        return keyfiles.read_master(path, dice)
-    if (settings.folder / "quarterdeck.db").exists():
-        raise Unavailable(
-            f"the master key `{path}` is missing",
-            hint="put it back, or name it in QUARTERDECK_KEY_FILE: a new one opens nothing",
-        )
-    return keyfiles.make_master(path, dice)
 
 
 @asynccontextmanager
@@ -146,7 +138,8 @@ async def house(settings: Settings, *, role: str) -> AsyncIterator[House]:
     settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     process = Process(id=ids.new("prc"), role=role, host=socket.gethostname(), pid=os.getpid())
     async with AsyncExitStack() as stack:
-        master = _open_master(settings, dice)
+        known = settings.database_url is not None or (settings.folder / "quarterdeck.db").exists()
+        master = keyfiles.open_master(settings.master_key_file, dice, is_known=known)
         db = _open_database(settings, process.id, clock)
         stack.push_async_callback(db.close)
         await _join(db, process, ids.new("inc"), alone=settings.database_url is None)
@@ -270,6 +263,7 @@ def _services(
         secrets=secrets,
         issuers=reached.consents,
         opened=catalog.opened,
+        environment=settings.secrets,
     )
     return Services(
         actions=Actions(db=db),
@@ -308,19 +302,12 @@ def _services(
 
 def application(built: House, *, role: str = "all") -> Endpoint:
     """The whole product as one ASGI application; a role leaves out what it does not serve."""
-    actions = ActionsGateway(checkpoint=built.checkpoint)
-    plans = PlansGateway(checkpoint=built.checkpoint, carry=built.carrying.plan)
     plane: dict[tuple[str, str], Endpoint] = {}
     if role in ("all", "gateway"):
         plane = model_endpoints(built.gateways, built.checkpoint, built.clock)
         plane |= mcp_routes.endpoints(built.mcp)
         plane |= oauth.endpoints(built.bindings)
-        plane |= {
-            ("POST", "/v1/actions"): actions.admit,
-            ("POST", "/v1/actions/{action}/receipt"): actions.receipt,
-            ("POST", "/v1/plans"): plans.judge,
-            ("POST", "/v1/plans/{plan}/carry-out"): plans.carry_out,
-        }
+        plane |= agents.endpoints(built.checkpoint, built.carrying.plan)
     return DataPlane(plane, _people(built, role))
 
 
@@ -347,7 +334,11 @@ def _people(built: House, role: str) -> Endpoint:
     )
     # Not a mount: a path with a line break fits none, and would be answered in nobody's words.
     people.router.default = api.build(
-        built.services, built.driving, identify, make_link=built.sessions.one_time_link
+        built.services,
+        built.driving,
+        identify,
+        make_link=built.sessions.one_time_link,
+        beside=description(served=role == "all", url=built.settings.gateway_url),
     )
     return people
 
@@ -373,6 +364,7 @@ def ticks(built: House) -> list[Tick]:
             run=lambda: refresh_definitions(built.bindings, built.tools.mcp.catalog.refresh),
         ),
         Tick(name="settle_unanswered", seconds=1, run=lambda: settle_unanswered(checkpoint)),
+        Tick(name="give_back_memory", seconds=60, run=give_back_memory),
     ]
     if built.settings.database_url is None:  # else it is the server's disk that counts
         folder = built.settings.folder

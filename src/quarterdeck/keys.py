@@ -85,6 +85,18 @@ def credential_hash(credential: str) -> bytes:
     return hashlib.sha256(credential.encode()).digest()
 
 
+def open_master(path: Path, dice: Dice, *, is_known: bool) -> SealingKey:
+    """The master key; a new one only where nothing `is_known` to be sealed by another."""
+    if path.exists():
+        return read_master(path, dice)
+    if is_known:
+        raise Unavailable(
+            f"the master key `{path}` is missing",
+            hint="put it back, or name it in QUARTERDECK_KEY_FILE: a new one opens nothing",
+        )
+    return make_master(path, dice)
+
+
 def read_master(path: Path, dice: Dice) -> SealingKey:
     """Read the master key; refuse one that others can read."""
     try:

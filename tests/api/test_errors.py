@@ -78,6 +78,8 @@ async def test_another_method_is_told_which_ones_there_are(tmp_path: Path) -> No
         (b'{"agent": "../x"}', "`agent`"),
         (b'{"agent": "clerk", "wiat": true}', "`wiat` is not a field"),
         (b'{"agent": "clerk", "kind": "other"}', "`kind` is not one of its words"),
+        (b'{"agent": "clerk", "wait": 1}', "`wait`"),
+        (b'{"agent": "clerk", "wait": "yes"}', "`wait`"),
         (b'{"agent": "clerk", "input": []}', "`input`"),
         (b'{"agent": "clerk", "input": {"a":' + b"[" * 200 + b"]" * 200 + b"}}", "128 levels"),
         (b'{"agent": "clerk", "input": ' + b'{"a":' * 5000 + b"1" + b"}" * 5001, "not JSON"),

@@ -197,6 +197,16 @@ async def test_a_backup_is_a_new_file_with_a_manifest(tmp_path: Path) -> None:
         assert again.status_code == 409
         relative = await api.owner.post("/v1/backups", json={"file": "copy.db"})
         assert "absolute" in error_of(relative)["message"]
+        nowhere = await api.owner.post("/v1/backups", json={"file": f"{tmp_path}/no/copy.db"})
+        assert nowhere.status_code == 400, "the server is well: its caller named no folder"
+        assert "no folder" in error_of(nowhere)["message"]
+
+
+@pytest.mark.parametrize(("days", "status"), [(1, 201), (1.0, 201), (True, 400), ("1", 400)])
+async def test_a_number_is_a_number(tmp_path: Path, days: object, status: int) -> None:
+    async with calling(tmp_path) as api:
+        asked = await api.owner.post("/v1/keys", json={"agent": "clerk", "days": days})
+        assert asked.status_code == status, asked.text
 
 
 async def test_the_same_answers_come_from_postgresql(tmp_path: Path) -> None:

@@ -28,14 +28,15 @@ def fleet() -> dict[str, bytes]:
     return {**named, "agents/a.yaml": agent}
 
 
-async def attack(server: Running, folder: Path, *, phases: str) -> tuple[int, str]:
-    """What schemathesis says of a server, asked as its owner; its exit status first."""
+async def attack(server: Running, folder: Path, run: str, *, phases: str) -> tuple[int, str]:
+    """What schemathesis says of a server, asked as its owner and a run; its exit status first."""
+    backups = folder / "backups"
+    (backups / "var" / "backups").mkdir(parents=True)  # as in the example
     process = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).parent / "schemathesis"),
         f"--config-file={CONFIG}",
         "run",
         f"{server.url}/v1/openapi.json",
-        f"--header=Authorization: Bearer {server.house.local_token}",
         f"--seed={SEED}",
         f"--max-examples={EXAMPLES}",
         f"--phases={phases}",
@@ -44,6 +45,14 @@ async def attack(server: Running, folder: Path, *, phases: str) -> tuple[int, st
         "--generation-database=none",
         "--no-color",
         cwd=folder,
+        env=os.environ
+        | {
+            "OWNER_TOKEN": server.house.local_token,
+            "RUN_CREDENTIAL": run,
+            "SCHEMATHESIS_HOOKS": "tests.api.schemathesis_hooks",
+            "PYTHONPATH": str(CONFIG.parents[2]),
+            "QUARTERDECK_TEST_BACKUPS": str(backups),
+        },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -57,8 +66,11 @@ async def test_nothing_made_from_the_description_breaks_the_api(
     tmp_path: Path, phases: str
 ) -> None:
     async with asyncio.timeout(SECONDS_MAX), running(tmp_path / "data", fleet()) as server:
-        status, said = await attack(server, tmp_path, phases=phases)
+        run = await server.start_run("a")
+        status, said = await attack(server, tmp_path, run.credential, phases=phases)
         assert status == 0, said
         assert "Authentication failed" not in said, "it was asked as the owner"
         counted = said.rpartition("Test cases:")[2].split()
         assert int(counted[0]) > 200, said
+        states = {action["state"] for action in await server.actions(run.id)}
+        assert "done" in states, "agents' routes were asked as a run, and did something"

@@ -1,6 +1,7 @@
 """Approvals and suggestions: what is held, what an answer is good for, and that it is good once."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from quarterdeck.domain.actions import Cleared, Done, Held, Receipt, Refused, Su
 from quarterdeck.domain.errors import Conflict, Forbidden, NotFound, Overtaken
 from quarterdeck.domain.people import Caller
 from quarterdeck.domain.runs import RunOutcome
-from quarterdeck.store import runs, standing
+from quarterdeck.services.suggestions import Suggestions
+from quarterdeck.store import doubts, runs, standing
 from tests.checkpoint.conftest import OWNER, Bench, opened
 from tests.fleets import files
 
@@ -431,6 +433,86 @@ async def test_a_restore_voids_suggestions(tmp_path: Path) -> None:
             await bench.house.services.suggestions.carry_out(ANN, made.action.id)
 
 
+async def listed(bench: Bench) -> list[str]:
+    """The ids of what the open list holds, and that what is counted agrees with it."""
+    services = bench.house.services
+    found = [s["id"] for s in await services.suggestions.list_page(ANN, states=("open",))]
+    fleet = await services.overview.fleet(ANN)
+    assert fleet.waiting.suggestions == len(found), "the first page counts what the list shows"
+    return found
+
+
+def without(fleet: dict[str, bytes], tool: str) -> dict[str, bytes]:
+    """The same fleet, in which nobody is granted a tool any more."""
+    agent = fleet["agents/clerk.yaml"].replace(f"{tool}, ".encode(), b"")
+    return fleet | {"agents/clerk.yaml": agent}
+
+
+async def test_what_can_be_carried_out_no_more_leaves_the_open_list(tmp_path: Path) -> None:
+    """Goal: a list of what people can do; of anything else its card says why they cannot."""
+    fleet = suggesting()
+    async with opened(tmp_path, fleet) as bench:
+        made = await bench.do(bench.tool("pay"))
+        kept = await bench.do(bench.tool("file_note"))
+        service, changes = bench.house.services.suggestions, bench.house.services.changes
+        assert await listed(bench) == [kept.action.id, made.action.id]
+        await changes.apply(OWNER, without(fleet, "pay"))
+        assert await listed(bench) == [kept.action.id]
+        shown = await service.show(ANN, made.action.id)
+        assert (shown["state"], shown["void_because"]) == (
+            "void",
+            "`clerk` is not granted `pay` any more",
+        )
+        assert made.action.id in [s["id"] for s in await service.list_page(ANN)], (
+            "in the whole list"
+        )
+        with pytest.raises(Conflict, match="not granted `pay` any more"):
+            await service.carry_out(ANN, made.action.id)
+        await changes.apply(OWNER, fleet)
+        assert await listed(bench) == [kept.action.id, made.action.id], "granted again, open again"
+        await bench.house.db.write(lambda tx: standing.new_incarnation(tx, "inc_next"))
+        assert await listed(bench) == []
+        shown = await service.show(ANN, kept.action.id)
+        assert shown["state"] == "void"
+        assert "before a restore" in shown["void_because"]
+
+
+async def test_an_agent_that_left_the_fleet_makes_its_suggestions_void(tmp_path: Path) -> None:
+    fleet = suggesting()
+    async with opened(tmp_path, fleet) as bench:
+        made = await bench.do(bench.tool("pay"))
+        other = fleet["agents/clerk.yaml"].replace(b"name: clerk", b"name: other")
+        left = {path: body for path, body in fleet.items() if path != "agents/clerk.yaml"}
+        await bench.house.services.changes.apply(OWNER, left | {"agents/other.yaml": other})
+        assert await listed(bench) == []
+        service = bench.house.services.suggestions
+        shown = await service.show(ANN, made.action.id)
+        assert shown["void_because"] == "the fleet has no agent `clerk` any more"
+        await service.dismiss(ANN, made.action.id, because="it left")
+        assert (await service.show(ANN, made.action.id))["state"] == "dismissed"
+
+
+async def test_a_page_of_what_is_open_is_not_filled_with_what_is_void(tmp_path: Path) -> None:
+    fleet = suggesting()
+    async with opened(tmp_path, fleet) as bench:
+        made = [await bench.do(bench.tool("file_note", n)) for n in range(2)]
+        for n in range(5):
+            await bench.do(bench.tool("pay", n))
+        await bench.house.services.changes.apply(OWNER, without(fleet, "pay"))
+        service = bench.house.services.suggestions
+        page = await service.list_page(ANN, states=("open",), rows=2)
+        assert [s["id"] for s in page] == [m.action.id for m in reversed(made)]
+
+
+async def test_what_waits_for_nobody_after_a_restore_leaves_the_list(bench: Bench) -> None:
+    waiting = await held(bench)
+    service = bench.house.services.approvals
+    await bench.house.db.write(lambda tx: standing.new_incarnation(tx, "inc_next"))
+    assert await service.list_page(ANN, states=("waiting",)) == []
+    [asked] = await service.list_page(ANN)
+    assert (asked["id"], asked["state"]) == (waiting.approval, "void")
+
+
 async def test_a_clearance_made_with_an_approval_names_it(bench: Bench) -> None:
     waiting = await held(bench)
     await answer(bench, waiting.approval)
@@ -439,3 +521,129 @@ async def test_a_clearance_made_with_an_approval_names_it(bench: Bench) -> None:
     assert admission.approval == waiting.approval
     receipt = Receipt(status="done", result=b"{}")
     assert isinstance(await bench.house.checkpoint.settle(admission, receipt), Done)
+
+
+class Down:
+    """An effect whose server is down for so many calls: provably nothing was begun."""
+
+    def __init__(self, calls: int) -> None:
+        self.calls = calls
+        self.begun: list[str] = []
+
+    async def __call__(self, cleared: Cleared) -> Receipt:
+        if self.calls > 0:
+            self.calls -= 1
+            return Receipt(status="not_attempted", result=b"", detail={"error": "it is down"})
+        self.begun.append(cleared.action.id)
+        return Receipt(status="done", result=b"{}")
+
+
+async def test_what_was_provably_not_attempted_uses_no_approval_up(bench: Bench) -> None:
+    waiting = await held(bench)
+    await answer(bench, waiting.approval)
+    effect = Down(calls=2)
+    for _ in range(3):
+        outcome = await bench.house.checkpoint.carry_out(bench.tool("wipe"), effect)
+        assert isinstance(outcome, Done)
+    assert len(effect.begun) == 1
+    shown = await bench.house.services.approvals.show(ANN, str(waiting.approval))
+    assert (shown["state"], shown["spent_by"]) == ("spent", effect.begun[0])
+    assert await kinds(bench, str(waiting.approval)) == [
+        "approval_asked",
+        "approval_granted",
+        *("approval_spent", "approval_returned") * 2,
+        "approval_spent",
+    ]
+    assert isinstance(await bench.do(bench.tool("wipe", idempotency_key="b")), Held)
+
+
+async def test_it_is_given_back_for_the_same_call_only(bench: Bench) -> None:
+    waiting = await held(bench)
+    await answer(bench, waiting.approval)
+    await bench.house.checkpoint.carry_out(bench.tool("wipe"), Down(calls=1))
+    assert isinstance(await bench.do(bench.tool("wipe", 2)), Held)
+    named = await bench.do(bench.tool("wipe", 3, approval=waiting.approval))
+    assert isinstance(named, Refused)
+    assert bench.effects == []
+
+
+@pytest.mark.parametrize("status", ["done", "failed"])
+async def test_what_was_begun_has_used_it_up_whatever_came_of_it(bench: Bench, status: Any) -> None:
+    waiting = await held(bench)
+    await answer(bench, waiting.approval)
+
+    async def effect(cleared: Cleared) -> Receipt:
+        return Receipt(status=status, result=b"")
+
+    await bench.house.checkpoint.carry_out(bench.tool("wipe", idempotency_key="a"), effect)
+    assert isinstance(await bench.do(bench.tool("wipe", idempotency_key="b")), Held)
+
+
+async def test_the_end_of_a_run_ends_what_would_be_given_back(bench: Bench) -> None:
+    waiting = await held(bench)
+    await answer(bench, waiting.approval)
+    cleared = await bench.house.checkpoint.admit(bench.tool("wipe"))
+    assert isinstance(cleared, Cleared)
+    ended = RunOutcome(state="succeeded", because="done")
+    await bench.house.services.runs.end(OWNER, bench.run.id, ended)
+    await bench.house.checkpoint.settle(cleared, Receipt(status="not_attempted", result=b""))
+    shown = await bench.house.services.approvals.show(ANN, str(waiting.approval))
+    assert shown["state"] == "lapsed"
+
+
+async def test_who_was_overtaken_gives_nothing_back(tmp_path: Path) -> None:
+    """Goal: two effects never come out of one approval where two processes have one action.
+
+    Method: an idempotent call is cleared and its process believed dead; another takes it over, and
+    is at it when the first says that it has begun nothing.
+    """
+    fleet = dict(files())
+    fleet["tools/file_note.yaml"] += b"confirm: true\n"
+    async with opened(tmp_path, fleet) as bench:
+        waiting = await bench.do(bench.tool("file_note"))
+        assert isinstance(waiting, Held)
+        await answer(bench, waiting.approval)
+        checkpoint = bench.house.checkpoint
+        cleared = await checkpoint.admit(bench.tool("file_note"))
+        assert isinstance(cleared, Cleared)
+        action = cleared.action.id
+        await checkpoint.doubt(action, checkpoint.process, because="test")
+        assert await checkpoint.db.write(
+            lambda tx: doubts.claim(tx, action, "prc_other", tries_max=3)
+        )
+        with pytest.raises(Conflict):
+            await checkpoint.settle(cleared, Receipt(status="not_attempted", result=b""))
+        assert (await bench.row(action))["state"] == "begun", "it is the other's to say"
+        shown = await bench.house.services.approvals.show(ANN, str(waiting.approval))
+        assert shown["state"] == "spent"
+
+
+async def test_a_suggestion_that_was_provably_not_attempted_is_open_again(tmp_path: Path) -> None:
+    async with opened(tmp_path, suggesting()) as bench:
+        suggested = await bench.do(bench.tool("pay"))
+        assert isinstance(suggested, Suggested)
+        effect = Down(calls=1)
+        service = carried_by(bench, effect)
+        first = await service.carry_out(ANN, suggested.action.id)
+        assert first.state == "not_attempted"
+        shown = await service.show(ANN, suggested.action.id)
+        assert (shown["state"], shown["carried_run"], shown["decided_by"]) == ("open", None, None)
+        second = await service.carry_out(ANN, suggested.action.id)
+        assert second.state == "done"
+        assert effect.begun == [second.action]
+        with pytest.raises(Conflict):
+            await service.carry_out(ANN, suggested.action.id)
+        assert await kinds(bench, suggested.action.id) == [
+            "suggested",
+            "suggestion_carried_out",
+            "suggestion_reopened",
+            "suggestion_carried_out",
+        ]
+
+
+def carried_by(bench: Bench, effect: Down) -> Suggestions:
+    """The suggestions of a bench, carried out by this effect."""
+    checkpoint = bench.house.checkpoint
+    return replace(
+        bench.house.services.suggestions, carry=lambda p: checkpoint.carry_out(p, effect)
+    )

@@ -56,3 +56,25 @@ def _ask(url: str, folder: Path, body: str) -> dict[str, Any]:
     )
     shown: dict[str, Any] = answer.json()
     return shown
+
+
+def test_what_nobody_knows_says_what_to_do(tmp_path: Path) -> None:
+    fleet = write_fleet(tmp_path)
+    source = fleet / "tools" / "tools.py"
+    dying = "def pay(n: int = 0, text: str = '') -> dict:\n    import os\n    os._exit(1)\n"
+    source.write_text(source.read_text() + dying)
+    with up(tmp_path, "--fleet", str(fleet)) as server:
+        started = command(
+            "runs", "start", "clerk", "--external", "--input", "{}", "--json", folder=tmp_path
+        ).json
+        headers = {"authorization": f"Bearer {started['credential']}"}
+        with httpx2.Client(base_url=server.url, headers=headers, timeout=60) as client:
+            asked = {"calls": [{"tool": "pay", "arguments": {"n": 1}}]}
+            plan = client.post("/v1/plans", json=asked).json()["plan"]
+            client.post(f"/v1/plans/{plan}/carry-out", json={})
+        [action] = command("actions", "in-doubt", "--json", folder=tmp_path).json["items"]
+        shown = command("actions", "show", action["id"], folder=tmp_path).out
+        assert "what to do" in shown
+        assert "Nobody knows yet whether it took place" in shown
+        whole = command("actions", "show", action["id"], "--json", folder=tmp_path).json
+        assert (whole["state"], whole["doubt"]["tries"]) == ("in_doubt", 0)

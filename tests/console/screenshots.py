@@ -21,8 +21,10 @@ FOLDER = ROOT / "docs" / "images" / "console"
 QUALITY = 72
 # Each shows something that the others do not.
 SHOWN = (
-    "fleet", "runs", "run", "run-action", "action", "action-raw", "actions", "agent", "costs",
-    "health", "waiting", "approval", "suggestion", "plan", "runs-empty", "not-found", "sign-in",
+    "fleet", "runs", "run", "run-action", "action", "action-raw", "actions", "agent",
+    "blast-radius", "tools", "servers", "tool", "tool-quarantined", "server", "server-signed-in",
+    "server-nobody", "costs", "health", "waiting", "approval", "suggestions", "suggestion", "plans",
+    "plan", "runs-empty", "not-found", "sign-in",
 )  # fmt: skip
 
 

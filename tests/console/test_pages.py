@@ -12,11 +12,17 @@ import orjson
 import pytest
 
 from quarterdeck.console.perimeter import HEADERS
-from quarterdeck.domain.actions import Content
+from quarterdeck.domain.actions import Cleared, Content, Receipt
 from quarterdeck.domain.ids import TeamName
-from quarterdeck.domain.limits import PAGE_ROWS_DEFAULT, TIMELINE_ROWS, VIEWS_MAX
+from quarterdeck.domain.limits import (
+    HOLD_LAPSE_SECONDS,
+    PAGE_ROWS_DEFAULT,
+    TIMELINE_ROWS,
+    VIEWS_MAX,
+)
 from quarterdeck.domain.money import Usage
 from quarterdeck.domain.people import Caller
+from quarterdeck.loops.sweep_actions import sweep_actions
 from quarterdeck.store import standing
 from tests.console.stage import (
     ORIGIN,
@@ -33,6 +39,7 @@ from tests.console.stage import (
     text_of,
     use,
 )
+from tests.doubles import SteppingClock
 from tests.fleets import files
 
 OWN_SCRIPT = r'<script type="module" src="/console/static/built/(console|plots)\.js\?v=\w+">'
@@ -213,8 +220,24 @@ async def test_what_is_not_known_never_reads_as_zero(on: Stage) -> None:
     assert "unknown $0.0030 held" in text_of(page)
     action = text_of(await on.read(addresses(page, "actions")[0]))
     assert "cooperative" in action
-    assert "nobody can say yet whether the effect took place" in action
+    assert "Nobody knows yet whether it took place" in action
     assert "$0.00 " not in action
+
+
+async def test_what_ended_without_anybody_knowing_says_what_is_left_to_do(on: Stage) -> None:
+    run = await doubtful(on)
+    late = SteppingClock(on.clock.time)
+    late.push(HOLD_LAPSE_SECONDS + 60)
+    on.house.checkpoint.clock = late
+
+    async def never(cleared: Cleared) -> Receipt:
+        raise AssertionError("it is not called again")
+
+    await sweep_actions(on.house.checkpoint, never)
+    page = await on.read(f"/console/runs/{run.id}")
+    action = text_of(await on.read(addresses(page, "actions")[0]))
+    assert "Outcome unknown. Nobody knows whether it took place" in action
+    assert "Look in the system that it changes" in action
 
 
 async def test_an_action_shows_what_was_asked_and_what_came_back(on: Stage) -> None:

@@ -174,7 +174,8 @@ async def test_every_route_is_documented_and_every_documented_route_exists(tmp_p
     assert {code(row[0]) for row in pages.table(page, "## For agents")} == agents
     assert {code(row[0]) for row in pages.table(page, "## The API")} == people
     rows = pages.table(pages.read("docs/reference/api.md"), "## Routes")
-    assert {code(row[0]) for row in rows} == people
+    under_v1 = {route for route in agents if " /v1/" in route}
+    assert {code(row[0]) for row in rows} == people | under_v1
 
 
 def test_what_a_vendor_may_be_allowed_is_documented() -> None:

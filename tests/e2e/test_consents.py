@@ -94,5 +94,13 @@ async def test_an_owner_signs_in_once_and_agents_may_call(launcher: Launcher) ->
         assert len(tracker.got("tools/call")) == 3
         listed = launcher.run("secrets", "list").out
         assert "TRACKER" in listed
+        consent = launcher.run("servers", "show", SERVER).said["consent"]
+        assert (consent["state"], consent["renews"]) == ("granted", True)
+        assert consent["by"].startswith("local:"), "a refresh leaves who granted it"
+
+        assert launcher.run("servers", "sign-out", SERVER).said == {"signed_out": SERVER}
+        with pytest.raises(AssertionError):
+            await call(server, credential)
+        assert len(tracker.got("tools/call")) == 3
         assert server.stop() == 0
-    assert "refresh_token" not in said + listed + server.logged()
+    assert "refresh_token" not in said + listed + str(consent) + server.logged()

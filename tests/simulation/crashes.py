@@ -93,6 +93,8 @@ class World:
     seed: int
     folder: Path
     crash_chance: float = 0.02
+    down_chance: float = 0.05
+    targets: tuple[str, ...] = TARGETS
     clock: SteppingClock = field(default_factory=SteppingClock)
     ids: CountingIds = field(default_factory=CountingIds)
     effects: Counter[str] = field(default_factory=Counter)
@@ -120,6 +122,15 @@ class World:
     async def effect(self, cleared: Cleared) -> Receipt:
         """What happens outside. A key makes a repeat of an idempotent tool harmless out there."""
         await self.pause("before an effect")
+        dice = self.dice.random()
+        if dice < self.down_chance:
+            nothing = Receipt(status="not_attempted", result=b"", detail={"error": "it is down"})
+            if self.armed and dice < 0.01:
+                # Given up before it began: by the time it says so, another may have begun.
+                self.late.append((cleared, nothing))
+                self.crashes["with word that comes late that nothing was begun"] += 1
+                raise Crash("late")
+            return nothing
         self.effects[cleared.action.id] += 1
         self.keyed[f"{cleared.action.target}:{cleared.action.id}"] += 1
         await self.pause("inside an effect")
@@ -286,7 +297,7 @@ class Life:
         if self.world.waiting and dice.random() < 0.3:
             again = dice.choice(self.world.waiting)  # whoever was held asks once more
             return again if dice.random() < 0.5 else replace(again, approval=None)
-        target = dice.choice(TARGETS)
+        target = dice.choice(self.world.targets)
         arguments = orjson.dumps({"n": dice.randint(0, 3)})
         model = target == "small-1"
         return Proposal(
@@ -341,6 +352,7 @@ async def check(world: World, life: Life) -> None:
     asked = await life.db.read(lambda tx: list(tx.rows("select * from approvals")))
     _check_effects(world, by_id, {row["spent_by"]: row for row in asked if row["spent_by"]})
     _check_approvals(world, by_id, asked)
+    await _check_uses(world, life.db)
     await check_money(life.db, rows)
     await check_ledger(life.db, rows)
 
@@ -362,6 +374,21 @@ def _check_approvals(world: World, by_id: dict[str, Any], asked: list[Any]) -> N
     assert {row["id"] for row in by_id.values() if row["state"] == "held"} == cards
 
 
+async def _check_uses(world: World, db: Database) -> None:
+    """However often an approval was given back and used again, one effect came out of it."""
+    leaves = await db.read(lambda tx: list(tx.rows("select data, body from leaves")))
+    used: dict[str, list[str]] = {}
+    for leaf in leaves:
+        kind = orjson.loads(leaf["data"])["kind"]
+        if kind == "approval_spent":
+            body = orjson.loads(leaf["body"])
+            used.setdefault(body["approval"], []).append(body["action"])
+        world.outcomes["approvals given back"] += kind == "approval_returned"
+    for approval, by in used.items():
+        effects = sum(world.effects[action] for action in by)
+        assert effects <= 1, f"{approval}: {effects} effects came out of one approval"
+
+
 def _check_effects(world: World, by_id: dict[str, Any], approved: dict[str, Any]) -> None:
     for action, count in world.effects.items():
         assert action in by_id, f"{action}: an effect without a committed intent"
@@ -378,7 +405,11 @@ def _check_effects(world: World, by_id: dict[str, Any], approved: dict[str, Any]
             costs = sum(attempt.get("cost_nanousd", 0) for attempt in tried)
             assert row["cost_nanousd"] == costs, "each attempt at its own price, and no more"
             assert all("usage" not in a for a in tried if a["end"] == "error")
-        if row["usage_source"] == "estimated" and "its process ended" in (row["detail"] or ""):
+        if row["state"] == "not_attempted":
+            assert row["id"] not in world.effects, f"{row['id']}: it was begun all the same"
+        detail = row["detail"] or ""
+        lapsed = "its process ended" in detail or "nobody knows" in detail
+        if row["usage_source"] == "estimated" and lapsed:
             held = sum(h.amount for h in actions.reservation_of(row).holds if h.unit == "nanousd")
             each = held // len(actions.reservation_of(row).holds)
             assert row["cost_nanousd"] == each, "a lapsed hold is charged in full"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from quarterdeck.checkpoint import plans
-from quarterdeck.domain.actions import Done, Held, Outcome
+from quarterdeck.domain.actions import Cleared, Done, Held, Outcome, Receipt
 from quarterdeck.domain.people import Caller
 from quarterdeck.domain.plans import Step
 from quarterdeck.services.approvals import Approvals
@@ -65,6 +65,43 @@ async def test_of_many_processes_one_spends_it(postgresql_place: Place) -> None:
         )
         assert sum(isinstance(o, Done) for o in outcomes) == 1, outcomes
         assert all(isinstance(o, Done | Held) for o in outcomes)
+
+
+async def test_of_many_processes_one_begins_it_however_often_it_is_given_back(
+    postgresql_place: Place,
+) -> None:
+    """Goal: two effects never come out of one approval, while it comes and goes.
+
+    Method: five processes ask for the same call as often as they can; its server is down for most
+    of the calls, so that the approval is given back while others reach for it.
+    """
+    first = await Desk.open(postgresql_place)
+    desks = [first, *[await Desk.open(postgresql_place, f"prc_{n}") for n in range(2, 6)]]
+    begun: list[str] = []
+    calls = 0
+
+    async def effect(cleared: Cleared) -> Receipt:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0)
+        if calls % 8:
+            return Receipt(status="not_attempted", result=b"", detail={"error": "it is down"})
+        begun.append(cleared.action.id)
+        return Receipt(status="done", result=b"{}")
+
+    async def insist(desk: Desk, key: str) -> None:
+        for n in range(12):
+            proposal = replace(first.proposal("wipe", 1), idempotency_key=f"{key}-{n}")
+            await desk.checkpoint.carry_out(proposal, effect)
+
+    for round_ in range(3):
+        await first.start_run()
+        approval = await granted(first)
+        await asyncio.gather(*(insist(d, f"{approval}-{n}") for n, d in enumerate(desks)))
+        assert len(begun) == round_ + 1, "one effect of one approval"
+        row = await first.db.read(lambda tx, wanted=approval: approvals.find(tx, wanted))  # type: ignore[misc]
+        assert row is not None
+        assert (row["state"], row["spent_by"]) == ("spent", begun[-1])
 
 
 async def test_of_two_people_at_once_one_answers(place: Place) -> None:

@@ -21,7 +21,7 @@ from quarterdeck.services.definitions import Definitions
 from quarterdeck.services.health import Check, Health, worst
 from quarterdeck.settings import Settings
 from quarterdeck.sources import SystemClock
-from quarterdeck.store import actions, secrets, standing
+from quarterdeck.store import actions, doubts, secrets, standing
 from quarterdeck.store.postgresql import connect
 from tests.fleets import files
 from tests.postgresql import server
@@ -266,6 +266,18 @@ async def test_actions_in_doubt_are_counted(desk: Desk) -> None:
     check = await look(desk, "actions in doubt")
     assert check.state == "warn"
     assert begun.action.id in check.do
+
+
+async def test_what_ended_without_anybody_knowing_is_counted_for_a_day(desk: Desk) -> None:
+    assert (await look(desk, "actions in doubt")).state == "ok"
+    begun = await desk.begin("pay", 1)
+    await desk.db.write(lambda tx: doubts.end(tx, begun.action.id))
+    check = await look(desk, "actions in doubt")
+    assert check.state == "warn"
+    assert "nobody knows whether they took place" in check.sentence
+    assert begun.action.id in check.do
+    later = await look(desk, "actions in doubt", clock=clock_off_by(25 * 3600))
+    assert later.state == "ok"
 
 
 async def test_receipts_that_wait_beside_the_database_are_counted(desk: Desk) -> None:

@@ -22,7 +22,7 @@ from quarterdeck.services.actions import Actions
 from quarterdeck.services.runs import Runs
 from quarterdeck.services.verification import Verifying
 from quarterdeck.sources import SystemClock, SystemDice, TimeSortedIds
-from quarterdeck.store import actions, health, ledger
+from quarterdeck.store import actions, doubts, health, ledger
 from quarterdeck.store.database import Database, Params, Reading, Row
 from quarterdeck.store.keys import Keyring
 from quarterdeck.store.postgresql import PostgresqlDatabase
@@ -193,7 +193,7 @@ async def test_lists_of_actions_go_by_an_index(history: History) -> None:
 async def test_what_runs_in_the_background_goes_by_an_index(history: History) -> None:
     now = history.clock.micros()
     await history.read(health.count_in_doubt)
-    await history.read(lambda tx: actions.list_in_doubt(tx, 50))
+    await history.read(lambda tx: doubts.list_due(tx, now=now, rows=50))
     await history.read(
         lambda tx: actions.list_orphaned(tx, me="prc_1", now=now, silent_since=now, rows=50)
     )

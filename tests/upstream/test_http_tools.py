@@ -190,6 +190,15 @@ async def test_a_write_with_a_key_that_still_fails_is_in_doubt(tmp_path: Path) -
         assert len(shop.asked) == 1 + HTTP_RETRIES_MAX
 
 
+async def test_a_freeze_between_two_attempts_does_not_undo_the_first(tmp_path: Path) -> None:
+    """Goal: what was sent once is never called not attempted: its approval would be used again."""
+    async with api(scripted(answer(503))) as shop, acting(tmp_path, fleet_of(shop.url, KEYED)) as a:
+        may = iter([True])
+        a.house.tools.http.may_go_on = lambda _: next(may, False)
+        assert isinstance(await a.outcome("pay_order", order="1", because="due"), InDoubt)
+        assert len(shop.asked) == 1
+
+
 @pytest.mark.parametrize("said", [answer(500), b"", None])
 async def test_a_read_that_failed_is_a_failure(tmp_path: Path, said: bytes | None) -> None:
     async with (
@@ -312,6 +321,9 @@ async def test_a_retry_that_never_began_says_nothing_of_the_call_before_it(tmp_p
         await sweep_actions(checkpoint, away)
         assert await act.states() == ["in_doubt"]
         shop.answers = lambda _: answer(200, {"paid": True})
+        await sweep_actions(checkpoint, use)
+        assert await act.states() == ["in_doubt"], "not again at once"
+        await act.house.db.write(lambda tx: tx.execute("update doubts set next_at = 0"))
         await sweep_actions(checkpoint, use)
         assert await act.states() == ["done"]
         assert {a.headers["idempotency-key"] for a in shop.asked} == {outcome.action.id}

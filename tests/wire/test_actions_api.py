@@ -95,3 +95,62 @@ async def test_another_run_cannot_settle_it(tmp_path: Path) -> None:
             server, f"/v1/actions/{action}/receipt", {"status": "ok"}, run.credential
         )
         assert refused.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("result", "status"),
+    [
+        (b"5332045248753753181388800", 200),
+        (b'{"n": -18446744073709551616}', 200),
+        (b"[" * 128 + b"]" * 128, 200),
+        (b"[" * 300 + b"]" * 300, 400),
+        (b"[" * 5000 + b"]" * 5000, 400),
+        (b"1e400", 400),
+    ],
+    ids=["large", "small", "deep", "too-deep", "far-too-deep", "infinite"],
+)
+async def test_any_result_is_taken_that_can_be_read_again(
+    tmp_path: Path, result: bytes, status: int
+) -> None:
+    async with running(tmp_path, files()) as server:
+        run = await server.start_run()
+        asked = {"tool": "pay", "arguments": {"n": 1}, "idempotency_key": "k"}
+        action = (await post(server, "/v1/actions", asked, run.credential)).json()["action"]
+        headers = {"authorization": f"Bearer {run.credential}"}
+        async with httpx2.AsyncClient(base_url=server.url, headers=headers) as client:
+            body = b'{"status": "done", "result": %s}' % result
+            taken = await client.post(f"/v1/actions/{action}/receipt", content=body)
+        assert taken.status_code == status, taken.text
+        if status == 200:
+            again = await post(server, "/v1/actions", asked, run.credential)
+            assert again.json()["answer"] == "done"
+        else:
+            assert taken.json()["error"]["code"] == "invalid"
+
+
+async def test_deep_arguments_are_refused_in_words(tmp_path: Path) -> None:
+    async with running(tmp_path, files()) as server:
+        run = await server.start_run()
+        headers = {"authorization": f"Bearer {run.credential}"}
+        call = b'{"tool": "pay", "arguments": {"n": %s}}' % (b"[" * 900 + b"]" * 900)
+        async with httpx2.AsyncClient(base_url=server.url, headers=headers) as client:
+            refused = await client.post("/v1/actions", content=call)
+            assert (refused.status_code, refused.json()["answer"]) == (403, "refused")
+            judged = await client.post("/v1/plans", content=b'{"calls": [%s]}' % call)
+            assert (judged.status_code, judged.json()["answer"]) == (201, "invalid")
+        for reasons in (refused.json()["reasons"], judged.json()["calls"][0]["reasons"]):
+            assert "nested deeper" in reasons[0]["because"]
+
+
+async def test_a_failure_has_the_one_shape_whatever_else_it_says(tmp_path: Path) -> None:
+    async with running(tmp_path, files()) as server:
+        run = await server.start_run()
+        for asked, code in (
+            ({"tool": "nope", "arguments": {}}, "denied"),
+            ({"tool": "wipe", "arguments": {}}, "approval_required"),
+        ):
+            said = await post(server, "/v1/actions", asked, run.credential)
+            assert set(said.json()["error"]) == {"code", "message", "hint"}
+            assert said.json()["error"]["code"] == code
+        stranger = await post(server, "/v1/actions", {}, "qdr_nobody")
+        assert (stranger.status_code, stranger.headers["www-authenticate"]) == (401, "Bearer")

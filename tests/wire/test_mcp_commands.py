@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from quarterdeck.domain.actions import Done, InDoubt, Receipt
+from quarterdeck.domain.actions import Cleared, Done, InDoubt, Receipt
+from quarterdeck.domain.errors import Unavailable
 from quarterdeck.domain.limits import SERVER_SESSION_IDLE_SECONDS
 from quarterdeck.domain.mcp.asks import Ask, Reply, Said
 from quarterdeck.upstream.tools.mcp_stdio import StdioPeer
@@ -337,3 +338,99 @@ def test_a_command_ends_with_a_server_that_is_killed(tmp_path: Path) -> None:
         while commands() & found:
             assert time.monotonic() < deadline, "the kernel ends it with its parent"
             time.sleep(0.05)
+
+
+async def rotated(q: Running, value: str) -> None:
+    """A new value of the secret, as it is seen when values are looked up anew."""
+    await q.house.services.secrets.put(OWNER, "SHOP", value)
+    q.house.tools.mcp.peers.credentials._kept.clear()
+
+
+async def test_a_rotated_secret_reaches_a_command_that_runs_at_its_next_call(
+    tmp_path: Path,
+) -> None:
+    """Goal: the new value at the first call after it is seen; what is under way is not cut off."""
+    more = {"secrets": {"TOKEN": "SHOP"}}
+    async with running(tmp_path / "data", folder(server=more)) as q:
+        await q.house.services.secrets.put(OWNER, "SHOP", "first-value")
+        run = await q.start_run()
+        before = said(await receipt_of(q, run, "seen", b'{"n": 1}'))
+        slow = asyncio.create_task(receipt_of(q, run, "sleep", b'{"n": 2}'))
+        while not peer_of(q)._running.calls:  # type: ignore[union-attr]  # it runs
+            await asyncio.sleep(0.01)
+        await rotated(q, "second-value")
+        after = said(await receipt_of(q, run, "seen", b'{"n": 3}'))
+        assert (before["environment"]["TOKEN"], after["environment"]["TOKEN"]) == (
+            "first-value",
+            "second-value",
+        )
+        assert after["pid"] != before["pid"]
+        assert not slow.done(), "the old process works on what it was asked"
+        assert os.path.exists(f"/proc/{before['pid']}")
+        assert said(await slow) == {"n": 2}
+        async with asyncio.timeout(10):
+            while os.path.exists(f"/proc/{before['pid']}"):
+                await asyncio.sleep(0.01)
+        assert said(await receipt_of(q, run, "seen", b'{"n": 4}'))["pid"] == after["pid"]
+
+
+async def test_many_calls_around_a_rotation_all_end_and_one_process_is_left(
+    tmp_path: Path,
+) -> None:
+    more = {"secrets": {"TOKEN": "SHOP"}}
+    async with running(tmp_path / "data", folder(server=more)) as q:
+        await q.house.services.secrets.put(OWNER, "SHOP", "value-0")
+        run = await q.start_run()
+        pids: set[int] = set()
+
+        async def caller(number: int) -> None:
+            for n in range(10):
+                arguments = b'{"n": %d}' % (100 * number + n)
+                pids.add(said(await receipt_of(q, run, "seen", arguments))["pid"])
+
+        async def rotating() -> None:
+            for n in range(1, 4):
+                await asyncio.sleep(0.05)
+                await rotated(q, f"value-{n}")
+
+        await asyncio.gather(rotating(), *(caller(n) for n in range(4)))
+        last = said(await receipt_of(q, run, "seen", b'{"n": 9999}'))
+        assert last["environment"]["TOKEN"] == "value-3"
+        async with asyncio.timeout(10):
+            while [pid for pid in pids | {last["pid"]} if os.path.exists(f"/proc/{pid}")] != [
+                last["pid"]
+            ]:
+                await asyncio.sleep(0.01)
+
+
+async def test_a_stop_ends_processes_that_were_let_go(tmp_path: Path) -> None:
+    more = {"secrets": {"TOKEN": "SHOP"}}
+    async with running(tmp_path / "data", folder(server=more)) as q:
+        await q.house.services.secrets.put(OWNER, "SHOP", "first-value")
+        run = await q.start_run()
+        old = said(await receipt_of(q, run, "seen", b'{"n": 1}'))["pid"]
+        slow = asyncio.create_task(use(q, run, "sleep", b'{"n": 30}'))
+        while not peer_of(q)._running.calls:  # type: ignore[union-attr]  # it runs
+            await asyncio.sleep(0.01)
+        await rotated(q, "second-value")
+        await receipt_of(q, run, "seen", b'{"n": 3}')
+        await q.house.tools.mcp.peers.close()
+        assert isinstance(await slow, InDoubt)
+    assert not os.path.exists(f"/proc/{old}")
+
+
+async def test_what_breaks_while_a_server_is_heard_does_not_undo_the_call(tmp_path: Path) -> None:
+    """Goal: it was asked, so its outcome is not known, whatever of ours failed meanwhile."""
+    async with served(tmp_path) as q:
+        run = await q.start_run()
+
+        async def broken(_: Said) -> Reply | None:
+            raise Unavailable("the database is away", hint="wait")
+
+        ask = Ask(capabilities=b'{"elicitation":{}}')
+
+        async def effect(cleared: Cleared) -> Receipt:
+            return await q.house.tools.mcp.open(cleared, ask, on_said=broken)
+
+        outcome = await q.house.checkpoint.carry_out(proposal(run, "ask"), effect)
+        assert isinstance(outcome, InDoubt)

@@ -92,11 +92,29 @@ class ActionShown(Shown):
         return cls(**cls.fields_of(row))
 
 
+class DoubtShown(Shown):
+    """Of an action that nobody knows the outcome of: how often it was tried again, and when next.
+
+    `ended_at`: since then nobody tries to find out. `words`: what people should know and do.
+    """
+
+    tries: int
+    next_at: str | None
+    ended_at: str | None
+    words: str
+
+    @classmethod
+    def of(cls, doubt: Mapping[str, Any]) -> "DoubtShown":
+        """From what the service shows."""
+        times = {name: time_of(doubt[name]) for name in ("next_at", "ended_at")}
+        return cls(tries=doubt["tries"], words=doubt["words"], **times)
+
+
 class ActionDetail(ActionShown):
     """An action with its redacted request and answer, and what people have to do with it.
 
     `approval`: the one it waits for or was cleared with. `suggestion`: the one it is, or carries
-    out. `plan`: the one it is a step of.
+    out. `plan`: the one it is a step of. `doubt`: where nobody knows whether it took place.
     """
 
     request: Any
@@ -104,12 +122,14 @@ class ActionDetail(ActionShown):
     approval: str | None
     suggestion: str | None
     plan: str | None
+    doubt: DoubtShown | None
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "ActionDetail":
         """From what the service shows."""
         more = {n: row[n] for n in ("request", "response", "approval", "suggestion", "plan")}
-        return cls(**cls.fields_of(row), **more)
+        doubt = None if row["doubt"] is None else DoubtShown.of(row["doubt"])
+        return cls(**cls.fields_of(row), **more, doubt=doubt)
 
 
 def routes(actions: Actions, callers: Callers) -> APIRouter:

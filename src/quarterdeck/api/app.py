@@ -4,6 +4,9 @@ Routes carry their whole path, `/v1/…`. Deliberately absent: documentation pag
 from elsewhere, and any decision: who may do what is the first line of each service.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -46,10 +49,12 @@ def build(
     identify: Identify,
     *,
     make_link: sign_in.MakeLink | None = None,
+    beside: Mapping[str, Any] | None = None,
 ) -> FastAPI:
     """The API over these services; `driving` must be drained before their database closes.
 
-    `make_link` makes links into the console; without one, there is no route for them.
+    `make_link` makes links into the console; without one, there is no route for them. `beside` is
+    the part of an OpenAPI document that describes what agents use under `/v1`.
     """
     app = FastAPI(
         title="Quarterdeck",
@@ -58,7 +63,7 @@ def build(
         redoc_url=None,
         openapi_url="/v1/openapi.json",
         redirect_slashes=False,
-        responses={400: {"model": FailureShown}},
+        responses={400: {"model": FailureShown}},  # puts the schema into the document
         exception_handlers={
             QuarterdeckError: errors.on_ours,
             HTTPException: errors.on_http,
@@ -89,6 +94,6 @@ def build(
         app.include_router(router)
     if make_link is not None:
         app.include_router(sign_in.routes(make_link, callers))
-    describe(app)
+    describe(app, beside or {})
     app.add_middleware(Edge)
     return app

@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 from fastapi import Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from quarterdeck.api.described import HOLDER
 from quarterdeck.checkpoint.checkpoint import Checkpoint
 from quarterdeck.checkpoint.opening import PREFIX as RUN_PREFIX
 from quarterdeck.checkpoint.stages import check_run
@@ -67,7 +68,11 @@ class Identification:
 
 
 _BEARER: Final = Security(
-    HTTPBearer(auto_error=False, description="a token, an agent key, or a run credential")
+    HTTPBearer(
+        auto_error=False,
+        scheme_name=HOLDER,
+        description="The local token of the data folder, or an agent key, `qdk_…`.",
+    )
 )
 
 

@@ -4,6 +4,7 @@ What every route shares (its errors, its limits, its headers) is added here, fro
 itself declares. Deliberately absent: anything a route decides.
 """
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -17,7 +18,8 @@ _DESCRIPTION: Final = """
 The control plane for fleets of AI agents, over HTTP.
 
 Every request carries `Authorization: Bearer TOKEN`, but `GET /v1/healthz` and this description.
-`x-roles` of a route says whose token is good for it; somebody of one team sees that team only.
+`x-roles` of a route says whose token is good for it (`run`: the credential of a run, with which
+agents ask for actions and plans); somebody of one team sees that team only.
 Money is an integer in nano-USD with the same amount in USD as a decimal string beside it; times are
 ISO 8601 in UTC. Whatever goes wrong, the body is `{"error": {"code", "message", "hint"}}`.
 """.strip()
@@ -38,6 +40,14 @@ _TAGS: Final[Mapping[str, str]] = {
     "health": "What `doctor` looks at.",
     "backups": "Copies of the database.",
     "sign-in": "Links into the console.",
+}
+#: Security schemes: of people and agents' keys, and of runs.
+HOLDER: Final = "token"
+RUN: Final = "run"
+_RUN_SCHEME: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "The credential of a run, `qdr_…`, as `POST /v1/runs` answers it.",
 }
 _FAILURE: Final = {"$ref": "#/components/schemas/FailureShown"}
 _SAID: Final[Mapping[str, tuple[str, str, str]]] = {
@@ -92,6 +102,8 @@ _LINKS: Final[tuple[tuple[str, str, str, str, str], ...]] = tuple(
             ("show_suggestion", "carry_out_suggestion", "dismiss_suggestion", "reveal_suggestion"),
         ),
         ("list_plans", "200", "/items/0/id", "plan", ("show_plan",)),
+        ("admit_action", "201", "/action", "action", ("settle_action", "show_action")),
+        ("judge_plan", "201", "/plan", "plan", ("carry_out_plan", "show_plan")),
         ("list_agents", "200", "/items/0/name", "name", ("show_agent",)),
         ("issue_key", "201", "/id", "key", ("rotate_key", "revoke_key")),
         ("list_keys", "200", "/items/0/id", "key", ("rotate_key", "revoke_key")),
@@ -112,19 +124,19 @@ def who(deed: Deed, *extra: str) -> dict[str, Any]:
     return {"x-roles": [*roles_with(deed), *extra]}
 
 
-def describe(app: FastAPI) -> None:
-    """Let the application publish its description."""
+def describe(app: FastAPI, beside: Mapping[str, Any]) -> None:
+    """Let the application publish its description, and `beside` it that of others' routes."""
     made: dict[str, Any] = {}
 
     def openapi() -> dict[str, Any]:
         if not made:
-            made.update(_described(app))
+            made.update(_described(app, beside))
         return made
 
     app.openapi = openapi  # type: ignore[method-assign]  # the documented way to extend it
 
 
-def _described(app: FastAPI) -> dict[str, Any]:
+def _described(app: FastAPI, beside: Mapping[str, Any]) -> dict[str, Any]:
     found = get_openapi(
         title=app.title,
         version=app.version,
@@ -136,15 +148,15 @@ def _described(app: FastAPI) -> dict[str, Any]:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         servers=[{"url": "/", "description": "this server"}],
     )
+    for operations in found["paths"].values():
+        for operation in operations.values():
+            _tidy(operation)
+    _add(found, beside)
     for path, operations in found["paths"].items():
         for method, operation in operations.items():
-            operation["operationId"] = operation["operationId"].split("_v1_")[0]
-            for parameter in operation.get("parameters", ()):
-                _without_null(parameter)
             responses = operation["responses"]
-            responses.pop("422", None)
             for code in _codes(path, method, operation):
-                responses[str(STATUS[code])] = _response(code)
+                responses.setdefault(str(STATUS[code]), _response(code))
             operation["responses"] = dict(sorted(responses.items()))
     _link(found["paths"])
     schemas = found["components"]["schemas"]
@@ -154,9 +166,32 @@ def _described(app: FastAPI) -> dict[str, Any]:
     return found
 
 
+def _tidy(operation: dict[str, Any]) -> None:
+    """What the library says otherwise than we do."""
+    operation["operationId"] = operation["operationId"].split("_v1_")[0]
+    if "security" in operation:
+        also: list[dict[str, list[str]]] = [{RUN: []}] if RUN in operation["x-roles"] else []
+        operation["security"] = [{HOLDER: []}, *also]
+    for parameter in operation.get("parameters", ()):
+        _without_null(parameter)
+    for status in ("400", "422"):  # of every route, and of those that validate
+        operation["responses"].pop(status, None)
+
+
+def _add(found: dict[str, Any], beside: Mapping[str, Any]) -> None:
+    """The routes of agents, which the data plane serves."""
+    found["components"]["securitySchemes"][RUN] = _RUN_SCHEME
+    for path, operations in beside.get("paths", {}).items():
+        found["paths"].setdefault(path, {}).update(copy.deepcopy(operations))
+    for kind, parts in beside.get("components", {}).items():
+        found["components"].setdefault(kind, {}).update(parts)
+
+
 def _link(paths: Mapping[str, Any]) -> None:
     operations = {o["operationId"]: o for methods in paths.values() for o in methods.values()}
     for source, status, place, target, parameter in _LINKS:
+        if source not in operations:
+            continue  # a route of agents, and no gateway is known here
         links = operations[source]["responses"][status].setdefault("links", {})
         links[target] = {"operationId": target, "parameters": {parameter: place}}
 
@@ -178,8 +213,8 @@ def _codes(path: str, method: str, operation: Mapping[str, Any]) -> Iterator[str
         yield from ("unidentified", "forbidden", "limit_exceeded")
     if "{" in path or "requestBody" in operation or method != "post":
         yield "not_found"
-    if "requestBody" in operation:
-        yield "unsupported_media_type"
+    if "requestBody" in operation and operation["x-roles"] != [RUN]:
+        yield "unsupported_media_type"  # the data plane reads JSON whatever it is called
     if method != "get":
         yield "conflict"
     if "If-Match" in headers:

@@ -80,6 +80,8 @@ async def on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     route = f"{request.method} {request.url.path}"
     code = _CODES.get(error.status_code, "invalid")
+    if code == "not_found" and len(_methods(request)) > 1:
+        code = "method_not_allowed"  # of a path that only the data plane has
     if code == "body_too_large":
         return too_large()
     if code == "not_found":
@@ -95,11 +97,11 @@ async def on_http(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> list[str]:
-    """The methods that a path does have; HEAD goes wherever GET does."""
+    """The methods that a path has in this process; HEAD goes wherever GET does."""
     path, found = request.url.path, {"OPTIONS"}
     for template, methods in request.app.openapi()["paths"].items():
         if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
-            found |= {method.upper() for method in methods}
+            found |= {m.upper() for m, one in methods.items() if "servers" not in one}
     return sorted(found | {"HEAD"} if "GET" in found else found)
 
 

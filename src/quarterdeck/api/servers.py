@@ -22,14 +22,51 @@ from quarterdeck.api.wire import (
     paged,
     time_of,
 )
+from quarterdeck.domain.consents import ConsentState
 from quarterdeck.domain.people import Caller
-from quarterdeck.services.consents import Consents
+from quarterdeck.services.consents import ConsentReading, Consents
 from quarterdeck.services.definition_readings import OfferReading, ServerReading
 from quarterdeck.services.definitions import Definitions
 
 
+class ConsentShown(Shown):
+    """What somebody granted at a server, without a word of what it was granted by.
+
+    `state`: `granted`, `ended`, `refused` (not renewed by its issuer) or `nobody`. `until` is the
+    end of the present token; `renews`: another one takes its place by itself.
+    """
+
+    state: ConsentState
+    because: str
+    issuer: str
+    secret: str
+    by: str
+    at: str | None
+    until: str | None
+    renews: bool
+    scopes: list[str]
+
+    @classmethod
+    def of(cls, reading: ConsentReading) -> "ConsentShown":
+        """From what the service reads."""
+        return cls(
+            state=reading.state,
+            because=reading.because,
+            issuer=reading.issuer,
+            secret=reading.secret,
+            by=reading.by,
+            at=time_of(reading.at),
+            until=time_of(reading.until),
+            renews=reading.renews,
+            scopes=list(reading.scopes),
+        )
+
+
 class ServerShown(Shown):
-    """A server of the fleet. `problem` is empty while the process that answers can ask it."""
+    """A server of the fleet. `problem` is empty while the process that answers can ask it.
+
+    `consent` is null where nobody has to sign in.
+    """
 
     name: str
     protocol: str
@@ -41,9 +78,10 @@ class ServerShown(Shown):
     tools: int
     quarantined: int
     contracts: list[str]
+    consent: ConsentShown | None
 
     @classmethod
-    def of(cls, reading: ServerReading) -> "ServerShown":
+    def of(cls, reading: ServerReading, consent: ConsentReading | None) -> "ServerShown":
         """From what the service reads."""
         return cls(
             name=reading.name,
@@ -56,6 +94,7 @@ class ServerShown(Shown):
             tools=reading.tools,
             quarantined=reading.quarantined,
             contracts=list(reading.contracts),
+            consent=None if consent is None else ConsentShown.of(consent),
         )
 
 
@@ -98,12 +137,6 @@ class SignInShown(Shown):
     url: str
 
 
-class ConsentShown(Shown):
-    """What was granted, without a word of what it was granted by."""
-
-    scopes: list[str]
-
-
 def routes(definitions: Definitions, consents: Consents, callers: Callers) -> APIRouter:
     """`/v1/servers`."""
     router = APIRouter(prefix="/v1/servers", tags=["servers"], route_class=StrictRoute)
@@ -119,8 +152,9 @@ def routes(definitions: Definitions, consents: Consents, callers: Callers) -> AP
     ) -> Page[ServerShown]:
         """Servers of the fleet in force, by name."""
         after = cursors.read_one(cursor)
+        granted = {consent.server: consent for consent in await consents.list_all(caller)}
         items = [
-            ServerShown.of(reading)
+            ServerShown.of(reading, granted.get(reading.name))
             for reading in await definitions.list_servers(caller)
             if reading.name > after
         ]
@@ -132,8 +166,9 @@ def routes(definitions: Definitions, consents: Consents, callers: Callers) -> AP
     ) -> ServerDetail:
         """One server, and every tool that it offers or offered."""
         reading, offers = await definitions.show_server(caller, name)
+        consent = await consents.find(caller, name)
         return ServerDetail(
-            **ServerShown.of(reading).model_dump(),
+            **dict(ServerShown.of(reading, consent)),
             offers=[OfferShown.of(offer) for offer in offers],
         )
 
@@ -149,6 +184,13 @@ def routes(definitions: Definitions, consents: Consents, callers: Callers) -> AP
         *, name: Id, body: SignInAnswered, caller: Annotated[Caller, Depends(callers.caller)]
     ) -> ConsentShown:
         """Keep what was granted, by the address that the browser was sent back to."""
-        return ConsentShown(scopes=list(await consents.receive(caller, name, body.url)))
+        return ConsentShown.of(await consents.receive(caller, name, body.url))
+
+    @router.delete("/{name}/sign-in", status_code=204, openapi_extra=who("secrets"))
+    async def withdraw_consent(
+        *, name: Id, caller: Annotated[Caller, Depends(callers.caller)]
+    ) -> None:
+        """Forget what was granted. Its issuer is not told: end it there too, if it matters."""
+        await consents.withdraw(caller, name)
 
     return router

@@ -31,12 +31,15 @@ from quarterdeck.services.suggestions import Suggestions
 SuggestionState: TypeAlias = Literal["open", "carried_out", "dismissed"]
 _SAME: Final = (
     "id", "state", "run", "agent", "team", "revision", "target", "decided_by", "because",
-    "carried_run", "carried_action",
+    "carried_run", "carried_action", "void_because",
 )  # fmt: skip
 
 
 class SuggestionShown(Shown):
-    """A write that was not made; its id is its action's. `carried_action` is the one that was."""
+    """A write that was not made; its id is its action's. `carried_action` is the one that was.
+
+    The state is `void` while nobody can carry it out any more: `void_because` says why.
+    """
 
     id: str
     state: str
@@ -52,6 +55,7 @@ class SuggestionShown(Shown):
     because: str | None
     carried_run: str | None
     carried_action: str | None
+    void_because: str | None
 
     @classmethod
     def fields_of(cls, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -141,8 +141,17 @@ def _moment(written: Any) -> Any:
     return written
 
 
+def _whole(written: Any) -> Any:
+    """`1.0` is a whole number in JSON."""
+    is_whole = isinstance(written, float) and written.is_integer()
+    return int(written) if is_whole else written
+
+
 Name = Annotated[str, Field(pattern=NAME)]
-Words = Annotated[str, Field(max_length=2000), AfterValidator(_plain)]
+WHOLE: Final = BeforeValidator(_whole)  # after the limits: else the description loses them
+Words = Annotated[
+    str, Field(max_length=2000, json_schema_extra={"pattern": TEXT}), AfterValidator(_plain)
+]
 Object = Annotated[dict[str, Any], AfterValidator(_shallow)]
 Id = Annotated[str, Path(pattern=TEXT, min_length=1, max_length=ID_CHARACTERS_MAX)]
 Limit = Annotated[int, Query(ge=1, le=PAGE_ROWS_MAX, description="Items on a page.", examples=[20])]
@@ -170,22 +179,22 @@ LIMIT: Final = PAGE_ROWS_DEFAULT
 
 
 class Sent(BaseModel):
-    """A body somebody sends."""
+    """A body somebody sends. `"5"` and `true` are no numbers, `1` and `"yes"` are not true."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class KeyAsked(Sent):
     """A key to issue."""
 
     agent: Name
-    days: Annotated[int, Field(ge=1, le=3660)] | None = None
+    days: Annotated[int, Field(ge=1, le=3660), WHOLE] | None = None
 
 
 class RotationAsked(Sent):
     """How long the old key lives on."""
 
-    overlap_seconds: Annotated[int, Field(ge=0, le=30 * 86_400)] | None = None
+    overlap_seconds: Annotated[int, Field(ge=0, le=30 * 86_400), WHOLE] | None = None
 
 
 class RunAsked(Sent):
@@ -234,7 +243,9 @@ class SecretAsked(Sent):
 class SecretRotationAsked(SecretAsked):
     """The new value of a secret, and how long the value of before may stand in for it."""
 
-    overlap_seconds: Annotated[int, Field(ge=0, le=limits.SECRET_OVERLAP_SECONDS_MAX)] | None = None
+    overlap_seconds: (
+        Annotated[int, Field(ge=0, le=limits.SECRET_OVERLAP_SECONDS_MAX), WHOLE] | None
+    ) = None
 
 
 class SignInAsked(Sent):

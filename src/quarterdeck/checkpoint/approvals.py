@@ -153,6 +153,25 @@ def spend(tx: Transaction, action: Action, approval: str, nonce: bytes) -> None:
     ledger.append(tx, Entry(kind="approval_spent", subject=approval, body=body), nonce)
 
 
+def give_back(tx: Transaction, action: Action, nonce: bytes) -> None:
+    """What an action used up is usable again, because provably nothing of it was begun.
+
+    INVARIANT: only in the transaction that settles the action as not attempted, which happens to an
+    action once and never after another process has taken it over: so one effect comes out of one
+    answer. It is bound to the same digest as before, and everything else is asked anew.
+    """
+    row = approvals.give_back(tx, action.id)
+    if row is not None:
+        body = {name: row[name] for name in ("run", "state")}
+        body |= {"approval": row["id"], "action": action.id}
+        ledger.append(tx, Entry(kind="approval_returned", subject=row["id"], body=body), nonce)
+        return
+    suggestion = suggestions.reopen(tx, action.id)
+    if suggestion is not None:
+        body = {"suggestion": suggestion, "action": action.id, "run": action.run}
+        ledger.append(tx, Entry(kind="suggestion_reopened", subject=suggestion, body=body), nonce)
+
+
 def suggest(tx: Transaction, action: Action, asked: Question, *, incarnation: str) -> None:
     """Keep an action that was not made, to be made by a person. Its own leaf says `suggested`."""
     suggestions.open(

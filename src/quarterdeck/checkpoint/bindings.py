@@ -1,7 +1,8 @@
 """Which fleet a run is bound to: the one its revision was applied in, not the newest."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from quarterdeck.domain.errors import Corrupt, NotFound
 from quarterdeck.domain.fleets import Agent, Cap, Dialect, Fleet, takes
@@ -9,6 +10,9 @@ from quarterdeck.domain.ids import AgentName, BudgetId, RevisionHash
 from quarterdeck.fleet.load import load
 from quarterdeck.store import fleets, standing
 from quarterdeck.store.database import Database
+
+NameT = TypeVar("NameT", bound=str)
+PartT = TypeVar("PartT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,16 +70,30 @@ class Bindings:
             files = await self.db.read(lambda tx: fleets.find_files(tx, version))
             if files is None:
                 raise NotFound(f"no fleet version `{version}`")
-            self._fleets[version] = load(files)
+            self._keep(load(files))
         return self._fleets[version]
 
     def applied(self, fleet: Fleet) -> None:
         """A fleet that is stored now: its files need not be read again."""
-        self._fleets.setdefault(fleet.version, fleet)
+        if fleet.version not in self._fleets:
+            self._keep(fleet)
 
-    async def in_force(self) -> Fleet | None:
-        """The fleet in force now, if any was applied."""
+    def _keep(self, fleet: Fleet) -> None:
+        """Know a fleet; what it has in common with the newest one known is kept once.
+
+        Runs stay with the fleet they are bound to, so many are known; an edit changes a few files.
+        """
+        if self._fleets:
+            newest = next(reversed(self._fleets.values()))
+            tools = _shared(fleet.tools, newest.tools)
+            fleet = replace(fleet, tools=tools, servers=_shared(fleet.servers, newest.servers))
+        self._fleets[fleet.version] = fleet
+
+    async def in_force(self, loaded: Fleet | None = None) -> Fleet | None:
+        """The fleet in force now, if any was applied; not read again where `loaded` is it."""
         version = (await self.db.read(standing.get)).fleet_version
+        if loaded is not None and version == loaded.version:
+            self.applied(loaded)
         return None if version is None else await self.fleet(version)
 
     async def agent_in_force(self, name: str) -> Binding:
@@ -88,3 +106,11 @@ class Bindings:
             known = ", ".join(f"`{a}`" for a in sorted(fleet.agents)) or "none"
             raise NotFound(f"no agent `{name}`", hint=f"the fleet has: {known}")
         return await self.of(agent.revision)
+
+
+def _shared(parts: Mapping[NameT, PartT], known: Mapping[NameT, PartT]) -> dict[NameT, PartT]:
+    """The parts by name; each that is known and the same is the known one."""
+    return {
+        name: before if (before := known.get(name)) is not None and before == part else part
+        for name, part in parts.items()
+    }

@@ -249,7 +249,7 @@ class Checkpoint:
         nonce = self.dice.bytes(NONCE_BYTES)
 
         def mark(tx: Transaction) -> None:
-            if actions.doubt(tx, action):
+            if actions.doubt(tx, action, process):
                 body = {"action": action, "process": process, "because": because}
                 ledger.append(tx, Entry(kind="doubted", subject=action, body=body), nonce)
 

@@ -1,41 +1,45 @@
 """What becomes of an action whose process died between clearance and settlement.
 
 Its money stays held until somebody decides: a model call becomes an estimated charge, an idempotent
-tool is tried again under the same key, and only a doubtful write is left to a person, whose hold
-lapses into a charge marked estimated.
+tool is tried again under the same key, later each time and not for ever, and only a doubtful write
+is left to a person. What nobody has found out by then ends as unknown, charged in full.
 """
 
-from typing import Literal, TypeAlias, assert_never
+from typing import assert_never
 
 from msgspec.structs import replace
 
+from quarterdeck.checkpoint import settlement as settlements
 from quarterdeck.checkpoint.checkpoint import Checkpoint, execute
 from quarterdeck.checkpoint.clearance import Terms, clear
 from quarterdeck.checkpoint.earlier import action_of
 from quarterdeck.checkpoint.settlement import Settlement
 from quarterdeck.checkpoint.stages import freeze_verdict
+from quarterdeck.domain import doubts as doubting
 from quarterdeck.domain.actions import Cleared, Effect, InDoubt, Receipt
 from quarterdeck.domain.budgets import Bound
-from quarterdeck.domain.ids import ToolName
+from quarterdeck.domain.doubts import Resolution
+from quarterdeck.domain.ids import ActionId, ToolName
 from quarterdeck.domain.labels import NONE
-from quarterdeck.domain.ledger import NONCE_BYTES
-from quarterdeck.domain.limits import HOLD_LAPSE_SECONDS
+from quarterdeck.domain.ledger import NONCE_BYTES, Entry
+from quarterdeck.domain.limits import DOUBT_TRIES_MAX
 from quarterdeck.domain.tools import Tool
 from quarterdeck.domain.verdicts import allow
-from quarterdeck.store import actions, standing
-from quarterdeck.store.database import Row
+from quarterdeck.store import actions, doubts, ledger, standing
+from quarterdeck.store.database import Row, Transaction
 
-Resolution: TypeAlias = Literal["estimate", "retry", "wait"]
+_ORPHANED = {"error": "its process ended before it was settled; charged in full as estimated"}
 
 
 def resolve(row: Row, tool: Tool | None, *, now: int) -> Resolution:
-    """What to do with an action in doubt."""
-    if row["kind"] == "model":
-        return "estimate"
-    if tool is not None and tool.idempotent and row["mark"] == "enforced":
-        return "retry"
-    lapsed = row["proposed_at"] + HOLD_LAPSE_SECONDS * 1_000_000 <= now
-    return "estimate" if lapsed else "wait"
+    """What to do with an action in doubt; its row says how often it was tried again."""
+    is_repeatable = tool is not None and tool.idempotent and row["mark"] == "enforced"
+    return doubting.resolve(
+        is_model=row["kind"] == "model",
+        is_repeatable=is_repeatable,
+        tries=row["tries"],
+        age=now - row["proposed_at"],
+    )
 
 
 async def conclude_doubt(checkpoint: Checkpoint, row: Row, effect: Effect) -> Resolution:
@@ -82,7 +86,9 @@ async def _retry(checkpoint: Checkpoint, row: Row, effect: Effect) -> None:
     if arguments is None or frozen.answer == "deny":
         return
     process = checkpoint.process
-    if not await checkpoint.db.write(lambda tx: actions.reclaim(tx, row["id"], process)):
+    if not await checkpoint.db.write(
+        lambda tx: doubts.claim(tx, row["id"], process, tries_max=DOUBT_TRIES_MAX)
+    ):
         return
     cleared = await reopened(checkpoint, row, arguments)
     receipt = await execute(effect, cleared)
@@ -100,23 +106,40 @@ async def _estimate(checkpoint: Checkpoint, row: Row) -> None:
     reservation = actions.reservation_of(row)
     held = {hold.unit: hold.amount for hold in reservation.holds}
     used = Bound(nanousd=held.get("nanousd", 0), tokens=held.get("tokens", 0))
+    is_model, tries = row["kind"] == "model", row["tries"]
     receipt = Receipt(
         status="failed",
         result=b"",
         usage_source="estimated",
         cost_nanousd=used.nanousd,
-        detail={"error": "its process ended before it was settled; charged in full as estimated"},
+        detail=_ORPHANED if is_model else doubting.ended_detail(tries),
     )
     nonces = (checkpoint.dice.bytes(NONCE_BYTES), checkpoint.dice.bytes(NONCE_BYTES))
-    await checkpoint.commit_settlement(
-        Settlement(
-            action=action_of(row),
-            reservation=reservation,
-            receipt=receipt,
-            used=used,
-            prepared=None,
-            labels=NONE,
-            sealed_answer=None,
-            nonces=nonces,
-        )
+    settlement = Settlement(
+        action=action_of(row),
+        reservation=reservation,
+        receipt=receipt,
+        used=used,
+        prepared=None,
+        labels=NONE,
+        sealed_answer=None,
+        nonces=nonces,
     )
+    if is_model:
+        await checkpoint.commit_settlement(settlement)
+        return
+    nonce = checkpoint.dice.bytes(NONCE_BYTES)
+    await checkpoint.db.write(
+        lambda tx: _end(tx, settlement, tries, nonce), needs=lambda: settlements.needs(settlement)
+    )
+
+
+def _end(tx: Transaction, settlement: Settlement, tries: int, nonce: bytes) -> None:
+    """Settle what nobody knows, and say in the ledger that nobody does."""
+    if settlements.settle(tx, settlement) is None:
+        return  # somebody has found out after all
+    action: ActionId = settlement.action.id
+    doubts.end(tx, action)
+    charged = settlement.used.nanousd
+    body = {"action": action, "outcome": "unknown", "tries": tries, "charged_nanousd": charged}
+    ledger.append(tx, Entry(kind="doubt_ended", subject=action, body=body), nonce)

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from quarterdeck.checkpoint.sealing import Seals
+from quarterdeck.domain import doubts
 from quarterdeck.domain import labels as labelling
 from quarterdeck.domain.actions import Action, Done, Held, InDoubt, Receipt, Suggested
 from quarterdeck.domain.ids import ActionId, AgentName, ApprovalId, RevisionHash, RunId, TeamName
@@ -32,8 +33,8 @@ async def answered(earlier: Earlier, seals: Seals) -> Done | InDoubt | Held | Su
         return Held(action=action, verdict=verdict_of(row), approval=earlier.approval)
     if row["state"] == "suggested":
         return Suggested(action=action, verdict=verdict_of(row))
-    if row["state"] in ("begun", "in_doubt"):
-        return InDoubt(action=action)
+    if row["state"] in ("begun", "in_doubt") or doubts.is_unknown(_detail(row)):
+        return InDoubt(action=action)  # never "failed": it would be done by another way
     stored = await seals.find_answer(action)
     answer: dict[str, Any] = {"result": "", "detail": {}}
     if stored is not None:
@@ -45,6 +46,10 @@ async def answered(earlier: Earlier, seals: Seals) -> Done | InDoubt | Held | Su
         detail=answer["detail"],
     )
     return Done(action=action, receipt=receipt)
+
+
+def _detail(row: Row) -> dict[str, Any]:
+    return {} if row["detail"] is None else dict(orjson.loads(row["detail"]))
 
 
 def action_of(row: Row) -> Action:

@@ -2,13 +2,14 @@
 
 import msgspec
 
+from quarterdeck.checkpoint import approvals
 from quarterdeck.checkpoint.recording import Prepared
 from quarterdeck.domain.actions import Action, Receipt
 from quarterdeck.domain.budgets import Bound, Reservation, charges
 from quarterdeck.domain.labels import Labels
 from quarterdeck.domain.ledger import Entry
 from quarterdeck.sources import day_of
-from quarterdeck.store import actions, budgets, ledger, payloads, runs, sealed
+from quarterdeck.store import actions, budgets, doubts, ledger, payloads, runs, sealed
 from quarterdeck.store.database import Need, Transaction
 
 
@@ -32,8 +33,13 @@ def needs(settlement: Settlement) -> list[Need]:
 
 
 def settle(tx: Transaction, settlement: Settlement) -> int | None:
-    """Charge and finish an open action: its overrun, or `None` if it was settled before."""
+    """Charge and finish an open action: its overrun, or `None` if it was settled before.
+
+    That nothing was begun is no longer one process's to say once another has taken the action over.
+    """
     action, receipt = settlement.action, settlement.receipt
+    if receipt.status == "not_attempted" and doubts.is_claimed(tx, action.id):
+        return None
     body = actions.finish(
         tx,
         action,
@@ -51,6 +57,8 @@ def settle(tx: Transaction, settlement: Settlement) -> int | None:
         sealed.put(tx, f"{action.id}/answer", action.run, settlement.sealed_answer)
     entry = Entry(kind=f"settled:{receipt.status}", subject=action.id, body=body)
     ledger.append(tx, entry, settlement.nonces[0], keep_body=False)
+    if receipt.status == "not_attempted":
+        approvals.give_back(tx, action, settlement.nonces[1])
     overrun = max((o for hold, _, o in charged if hold.unit == "nanousd"), default=0)
     if overrun:
         _record_overrun(tx, settlement, overrun)

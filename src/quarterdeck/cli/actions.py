@@ -85,6 +85,7 @@ def show(
             "verdict": shown["answer"],
             "rules": _reasons(shown, "\n"),
             "state": shown["state"],
+            **_doubt(shown["doubt"]),
             "mark": shown["mark"],
             "labels": ", ".join(shown["labels"]) or "none",
             "proposed": render.when(shown["proposed_at"]),
@@ -98,6 +99,15 @@ def show(
             "response": "none" if shown["response"] is None else render.compact(shown["response"]),
         }
     )
+
+
+def _doubt(doubt: dict[str, Any] | None) -> dict[str, str]:
+    """Of what nobody knows the outcome of: how often it was tried again, and what to do."""
+    if doubt is None:
+        return {}
+    again = "" if doubt["next_at"] is None else f", next {render.when(doubt['next_at'])}"
+    tried = {"tried again": f"{doubt['tries']} times{again}"} if doubt["tries"] else {}
+    return {"outcome": "unknown", **tried, "what to do": doubt["words"]}
 
 
 def _show_list(

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
 import errno
 import gc
 import logging
@@ -16,6 +15,7 @@ import uvicorn
 
 from quarterdeck.cli.local import Application
 from quarterdeck.domain.errors import Invalid, Unavailable
+from quarterdeck.loops.give_back_memory import trim
 
 DRAIN_SECONDS: Final = 30  # for requests under way after a stop was asked for
 KEEP_ALIVE_SECONDS: Final = 75
@@ -61,16 +61,6 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _give_back_memory() -> None:
-    """Return what reading a fleet has freed to the system, where the C library can (glibc).
-
-    Five thousand contracts leave 60 MB of holes behind, which nothing later fills.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-
-
 @asynccontextmanager
 async def serving(
     app: Application, listening: socket.socket, *, on_stop: Callable[[], None]
@@ -80,7 +70,7 @@ async def serving(
     # for 50 ms.
     gc.collect()
     gc.freeze()
-    _give_back_memory()
+    trim()
     server = _Server(
         uvicorn.Config(
             app,

@@ -43,8 +43,14 @@ def up(
     """
     from quarterdeck.cli.fleet import checked
 
-    body = None if fleet is None else checked(given, fleet).body()
-    _run(_up(given, _listening(given, port, host), body))
+    # Not kept in a name here: the files of a large fleet would stay for as long as the server.
+    _run(
+        _up(
+            given,
+            None if fleet is None else checked(given, fleet).body(),
+            _listening(given, port, host),
+        )
+    )
 
 
 def serve(
@@ -88,7 +94,7 @@ def _run(main: Any) -> None:
         runner.run(main)
 
 
-async def _up(given: Given, settings: "Settings", fleet: dict[str, Any] | None) -> None:
+async def _up(given: Given, fleet: dict[str, Any] | None, settings: "Settings") -> None:
     import logging
     import os
 
@@ -106,6 +112,7 @@ async def _up(given: Given, settings: "Settings", fleet: dict[str, Any] | None) 
             async with in_process(app, built.local_token) as api:
                 if fleet is not None:
                     await api.post("/v1/fleet", fleet, if_match="*")
+                    fleet = None
                 agents = await _agents(api)
             async with serving(app, listening, on_stop=lambda: _stop(built)) as server:
                 announce(settings.folder, Server(url=url, token=built.local_token, pid=os.getpid()))

@@ -7,7 +7,9 @@ import typer
 from quarterdeck.cli import render
 from quarterdeck.cli.options import Given, command
 
-app = typer.Typer(help="Servers: list, show with what it offers, sign in.", no_args_is_help=True)
+app = typer.Typer(
+    help="Servers: list, show with what it offers, sign in and out.", no_args_is_help=True
+)
 ALL = 100_000
 NO_SERVERS = "No servers yet. Write servers/NAME.yaml, or see `quarterdeck tools import --help`."
 
@@ -21,12 +23,14 @@ def list_servers(given: Given) -> None:
     if given.json:
         render.print_json(page)
         return
+    asks = any(server["consent"] for server in page["items"])
     rows = [
         (s["name"], s["protocol"], s["where"], _state(s), s["tools"], s["quarantined"])
+        + ((_sign_in(s["consent"]),) if asks else ())
         for s in page["items"]
     ]
     columns = ("server", "protocol", "where", "state", "tools", "quarantined")
-    render.table(columns, rows, empty=NO_SERVERS)
+    render.table(columns + (("sign-in",) if asks else ()), rows, empty=NO_SERVERS)
 
 
 @command(app, "show", "servers show shop")
@@ -48,6 +52,7 @@ def show(
             "state": _state(shown),
             "looked at": render.when(shown["listed_at"]) if shown["listed_at"] else "not yet",
             "contracts": ", ".join(shown["contracts"]) or "none",
+            **_consent(shown["name"], shown["consent"]),
         }
     )
     render.say()
@@ -87,6 +92,46 @@ def sign_in(
     else:
         scopes = f" ({', '.join(granted['scopes'])})" if granted["scopes"] else ""
         render.say(f"Signed in at {name}{scopes}.")
+
+
+@command(app, "sign-out", "servers sign-out tracker")
+def sign_out(
+    given: Given, name: Annotated[str, typer.Argument(metavar="SERVER", help="Its name.")]
+) -> None:
+    """Withdraw what was granted at a server: the token is forgotten, and agents are let in no more.
+
+    The issuer is not told. Where that matters, end what you granted there too.
+    """
+    from quarterdeck.cli.client import ask, part
+
+    ask(given, lambda api: api.delete(f"/v1/servers/{part(name)}/sign-in"))
+    if given.json:
+        render.print_json({"signed_out": name})
+    else:
+        render.say(f"Signed out at {name}. To sign in again: quarterdeck servers sign-in {name}")
+
+
+def _sign_in(consent: dict[str, Any] | None) -> str:
+    if consent is None:
+        return "not needed"
+    return "nobody yet" if consent["state"] == "nobody" else str(consent["state"])
+
+
+def _consent(server: str, consent: dict[str, Any] | None) -> dict[str, Any]:
+    """What somebody granted, as fields; never what it was granted by."""
+    if consent is None:
+        return {}
+    found = {"sign-in": f"{_sign_in(consent)}: {consent['because']}", "issuer": consent["issuer"]}
+    if consent["state"] == "nobody":
+        return found | {"to sign in": f"quarterdeck servers sign-in {server}"}
+    renewed = "renewed by itself" if consent["renews"] else "not renewed"
+    until = render.when(consent["until"]) if consent["until"] else "not said by its issuer"
+    return found | {
+        "granted by": consent["by"] or "not known",
+        "granted": render.when(consent["at"]) if consent["at"] else "not known",
+        "scopes": " ".join(consent["scopes"]) or "none named",
+        "token until": f"{until}, {renewed}",
+    }
 
 
 def _state(server: dict[str, Any]) -> str:

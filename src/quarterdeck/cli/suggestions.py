@@ -64,6 +64,7 @@ def show(given: Given, suggestion: Suggestion, *, reveal: Reveal = False) -> Non
             **call_fields(shown, "suggestion", "would call"),
             "suggested": render.when(shown["made_at"]),
             "decided": decided(shown["decided_by"], shown["decided_at"]),
+            **({"void": shown["void_because"]} if shown["void_because"] else {}),
             "because": shown["because"] or "none given",
             "carried out as": shown["carried_action"] or "nothing",
         }

@@ -80,6 +80,7 @@ class ActionPage:
     settled: Moment | None
     unsettled: bool
     in_doubt: bool
+    doubt: str
     price_version: str
     unchanged: str
     earlier: str
@@ -258,6 +259,7 @@ def action_page(
         settled=None if settled is None else moment(settled, now),
         unsettled=action["state"] in OPEN,
         in_doubt=action["state"] == "in_doubt",
+        doubt=(action["doubt"] or {}).get("words", ""),
         price_version=line(action["price_version"] or ""),
         unchanged=_unchanged(turn),
         earlier=_earlier_href(turn),

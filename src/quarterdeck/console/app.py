@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 from quarterdeck.console.actions import ActionPages
 from quarterdeck.console.agents import AgentPages
 from quarterdeck.console.approvals import ApprovalPages
+from quarterdeck.console.consents import ConsentPages
 from quarterdeck.console.costs import CostPages
 from quarterdeck.console.fleet import FleetPages
 from quarterdeck.console.health import HealthPages
@@ -63,6 +64,7 @@ def _routes(services: Services, pages: Pages, live: Live) -> list[BaseRoute]:
         *PlanPages(services=services, pages=pages).routes(),
         *AgentPages(services=services, pages=pages).routes(),
         *ToolPages(services=services, pages=pages).routes(),
+        *ConsentPages(services=services, pages=pages).routes(),
         *CostPages(services=services, pages=pages).routes(),
         *HealthPages(services=services, pages=pages).routes(),
         *SignInPages(pages=pages).routes(),

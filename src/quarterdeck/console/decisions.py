@@ -165,7 +165,7 @@ def card_page(
         target=line(shown["target"], 120),
         state=badge(shown["state"], kind.states),
         sentence=f"{agent} {kind.does} this call: {summary_of(shown['consequences'])}",
-        note=kind.notes.get(shown["state"], ""),
+        note=_note(kind, shown),
         alert=line(alert, 400),
         facts=(*_who(kind, shown), *_effects(shown["consequences"])),
         at=moment(shown[kind.at], now),
@@ -180,6 +180,13 @@ def card_page(
         yes=kind.yes,
         no=kind.no,
     )
+
+
+def _note(kind: CardKind, shown: Mapping[str, Any]) -> str:
+    """What became of it; of what can be done no more, why."""
+    if because := shown.get("void_because"):
+        return line(f"Nobody can carry it out any more: {because}.".replace("`", ""), 400)
+    return kind.notes.get(shown["state"], "")
 
 
 def summary_of(consequences: Mapping[str, Any]) -> str:

@@ -107,7 +107,7 @@ def _row(plan: Mapping[str, Any], now: datetime) -> AskedRow:
         agent_href=agent_href(plan["agent"]),
         run_href=run_href(plan["run"]),
         at=moment(plan["made_at"], now),
-        decided="",
+        decided="the rules",
     )
 
 

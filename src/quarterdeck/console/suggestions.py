@@ -23,7 +23,6 @@ _KIND: Final = CardKind(
     notes={
         "carried_out": "A person has carried it out.",
         "dismissed": "A person has put it aside; nothing was done.",
-        "void": "It was suggested before a restore; whether it was carried out since is not known.",
     },
     does="would make",
     action="id",

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from quarterdeck.console.consents import ConsentRow, consent_rows
 from quarterdeck.console.pages import Pages, Visit
 from quarterdeck.console.perimeter import posted
 from quarterdeck.console.plain import Moment, line, moment
@@ -72,6 +73,7 @@ class ToolsPage:
 
     tools: tuple[ToolRow, ...]
     servers: tuple[ServerRow, ...]
+    consents: tuple[ConsentRow, ...]
     section: str = "tools"
 
 
@@ -144,6 +146,7 @@ class ServerPage:
     server: ServerRow
     version: str
     looked: Moment | None
+    consent: ConsentRow | None
     offers: tuple[OfferRow, ...]
     section: str = "tools"
 
@@ -170,7 +173,8 @@ class ToolPages:
         definitions = self.services.definitions
         tools = await definitions.list_tools(visit.caller)
         servers = await definitions.list_servers(visit.caller)
-        return self.pages.answer(visit, "tools.html", tools_page(tools, servers))
+        consents = consent_rows(await self.services.consents.list_all(visit.caller), visit.now)
+        return self.pages.answer(visit, "tools.html", tools_page(tools, servers, consents))
 
     async def show(self, request: Request) -> Response:
         """One tool."""
@@ -194,7 +198,11 @@ class ToolPages:
         visit = await self.pages.visit(request)
         name = request.path_params["server"]
         reading, offers = await self.services.definitions.show_server(visit.caller, name)
-        return self.pages.answer(visit, "server.html", server_page(reading, offers, visit.now))
+        consent = await self.services.consents.find(visit.caller, name)
+        may = visit.caller.role in roles_with("secrets") and visit.caller.team is None
+        found = () if consent is None else consent_rows([consent], visit.now, may_withdraw=may)
+        page = server_page(reading, offers, visit.now, consent=next(iter(found), None))
+        return self.pages.answer(visit, "server.html", page)
 
     async def _shown(self, visit: Visit, tool: str, *, alert: str = "") -> Response:
         detail = await self.services.definitions.show_tool(visit.caller, tool)
@@ -203,7 +211,11 @@ class ToolPages:
         return self.pages.answer(visit, "tool.html", page, status=409 if alert else 200)
 
 
-def tools_page(tools: Sequence[ToolReading], servers: Sequence[ServerReading]) -> ToolsPage:
+def tools_page(
+    tools: Sequence[ToolReading],
+    servers: Sequence[ServerReading],
+    consents: tuple[ConsentRow, ...],
+) -> ToolsPage:
     """What is in quarantine first."""
     ordered = sorted(tools, key=lambda tool: _ORDER.get(tool.state, 9))
     return ToolsPage(
@@ -219,7 +231,11 @@ def tools_page(tools: Sequence[ToolReading], servers: Sequence[ServerReading]) -
             )
             for tool in ordered
         ),
-        servers=tuple(_server_row(server) for server in servers),
+        servers=tuple(
+            _server_row(server, next((c for c in consents if c.server == server.name), None))
+            for server in servers
+        ),
+        consents=consents,
     )
 
 
@@ -264,13 +280,18 @@ def tool_page(detail: ToolDetail, now: datetime, *, may_release: bool, alert: st
 
 
 def server_page(
-    reading: ServerReading, offers: Sequence[OfferReading], now: datetime
+    reading: ServerReading,
+    offers: Sequence[OfferReading],
+    now: datetime,
+    *,
+    consent: ConsentRow | None = None,
 ) -> ServerPage:
     """A server with what it offers."""
     return ServerPage(
-        server=_server_row(reading),
+        server=_server_row(reading, consent),
         version=line(f"{reading.protocol} {reading.version}".strip(), 80),
         looked=None if reading.listed_at is None else moment(reading.listed_at, now),
+        consent=consent,
         offers=tuple(
             OfferRow(
                 tool=line(offer.tool, 128),
@@ -290,9 +311,11 @@ def server_page(
     )
 
 
-def _server_row(server: ServerReading) -> ServerRow:
+def _server_row(server: ServerReading, consent: ConsentRow | None) -> ServerRow:
     state, words = Badge(text="not looked at", tone="calm"), ""
-    if server.problem:
+    if consent is not None and not consent.is_granted:
+        state = Badge(text="signed out", tone="warn")
+    elif server.problem:
         state, words = Badge(text="away", tone="bad"), line(server.problem, 300)
     elif server.protocol != "mcp":
         state = Badge(text="called when used", tone="calm")

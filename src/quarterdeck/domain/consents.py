@@ -22,6 +22,8 @@ import msgspec
 from quarterdeck.domain.errors import Invalid, Unavailable
 
 Method: TypeAlias = Literal["client_secret_basic", "client_secret_post", "none"]
+#: `refused`: the issuer does not renew it any more.
+ConsentState: TypeAlias = Literal["granted", "ended", "refused", "nobody"]
 NAME: Final = "Quarterdeck"
 OFFLINE: Final = "offline_access"  # the scope that OpenID Connect gives refresh tokens for
 _PARAMETER: Final = re.compile(r'([A-Za-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
@@ -111,6 +113,9 @@ class Granted:
     access_token: str = field(repr=False)
     refresh_token: str | None = field(repr=False)
     until: float | None
+    #: Who granted it and when (microseconds); a refresh leaves both as they are.
+    by: str = ""
+    at: int = 0
 
     def kept(self) -> str:
         """As it is kept: as the value of a secret."""
@@ -123,6 +128,17 @@ def granted_of(secret: str) -> Granted | None:
         return msgspec.json.decode(secret, type=Granted)
     except (msgspec.DecodeError, ValueError):
         return None
+
+
+def state_of(granted: Granted | None, *, is_refused: bool, now_seconds: float) -> ConsentState:
+    """Whether what was granted can be used: a token that ended counts while it can be renewed."""
+    if granted is None:
+        return "nobody"
+    if is_refused:
+        return "refused"
+    if granted.refresh_token is None and granted.until is not None:
+        return "granted" if granted.until > now_seconds else "ended"
+    return "granted"
 
 
 def challenge_of(status: int, said: Sequence[str]) -> Challenge | None:

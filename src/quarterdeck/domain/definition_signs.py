@@ -93,7 +93,8 @@ def _texts(place: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
 def _of_text(place: str, text: str) -> Iterator[Sign]:
     if hidden := [c for c in text if is_hidden(c)]:
         names = ", ".join(dict.fromkeys(visible(c) for c in hidden[:20]))
-        what = f"{len(hidden)} characters that nobody sees: {names}"[:QUOTE_CHARACTERS_MAX]
+        count = "1 character" if len(hidden) == 1 else f"{len(hidden)} characters"
+        what = f"{count} that nobody sees: {names}"[:QUOTE_CHARACTERS_MAX]
         yield Sign(place=place, what=what, quote=_around(text, text.index(hidden[0])))
     for what, pattern in (
         ("it instructs whoever reads it", _INSTRUCTIONS),

@@ -22,6 +22,10 @@ REPEAT_SECONDS: Final = 60  # a write without a key, repeated within this, gets 
 PROCESS_LEASE_SECONDS: Final = 15
 PROCESS_HEARTBEAT_SECONDS: Final = 5
 HOLD_LAPSE_SECONDS: Final = 900  # when a doubtful hold becomes an estimated charge
+DOUBT_TRIES_MAX: Final = 12  # more of an idempotent tool whose outcome nobody knows
+DOUBT_PAUSE_SECONDS: Final = 5  # before the second of these; then doubled
+DOUBT_PAUSE_SECONDS_MAX: Final = 600
+DOUBT_SECONDS_MAX: Final = 3600  # after that a server may have forgotten the key
 
 OUTPUT_TOKENS_DEFAULT: Final = 4096  # the cap put on a model call that names none
 AGENT_DAY_NANOUSD_DEFAULT: Final = 50 * 1_000_000_000  # CO-6
@@ -172,6 +176,7 @@ MCP_WATCH_SECONDS: Final = 1  # between looks at what may have changed
 MCP_WATCHED_SECONDS: Final = 300  # of one action that watches; then another begins
 MCP_REWATCH_SECONDS: Final = 30  # before a server that broke off is asked again
 MCP_WATCHED_MAX: Final = 64  # resources of one stream or session
+MCP_STANDING_MAX: Final = 256  # servers that one process listens to for changes of their lists
 MCP_KEEPALIVE_SECONDS: Final = 15  # between comments on a silent stream
 MCP_ANSWER_SECONDS_MAX: Final = 300  # for a client to answer what a server asks its user
 MCP_ASKS_MAX: Final = 16  # that a server may ask within one exchange
@@ -186,6 +191,8 @@ PLANS_OF_RUN_MAX: Final = 200
 
 # A hold that lapses while its effect may still run would let the same money be spent twice.
 assert HOLD_LAPSE_SECONDS > EFFECT_SECONDS_MAX + CLEARANCE_SECONDS_MAX
+# An idempotent call is given up when its hold may lapse, not before.
+assert DOUBT_SECONDS_MAX > HOLD_LAPSE_SECONDS
 # Whoever waited for a place at a vendor may still begin.
 assert VENDOR_WAIT_SECONDS_MAX < CLEARANCE_SECONDS_MAX
 # Whoever waited for a token may still begin.

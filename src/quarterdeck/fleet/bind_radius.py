@@ -18,7 +18,7 @@ from quarterdeck.domain.blast_radius import (
     writes,
 )
 from quarterdeck.domain.fleets import Agent, Fleet
-from quarterdeck.domain.ids import AgentName, ToolName
+from quarterdeck.domain.ids import AgentName
 from quarterdeck.fleet.bind import WRITES
 from quarterdeck.fleet.problems import Path, quoted
 from quarterdeck.fleet.schema import AgentEntry
@@ -30,11 +30,10 @@ _RATE: Final = "rates: [{calls: 30, per: hour}]"
 def check(folder: Folder, fleet: Fleet) -> None:
     """Note every agent whose writes are not bounded by what it declares."""
     granted = {name for agent in fleet.agents.values() for name in agent.tools}
-    for sheet in present(folder.tools):
-        tool = fleet.tools.get(ToolName(sheet.entry.name))
-        if tool is None or tool.name not in granted or tool.effect not in WRITES:
+    for tool in fleet.tools.values():
+        if tool.name not in granted or tool.effect not in WRITES or amounts(tool):
             continue
-        if not amounts(tool):
+        if (sheet := folder.tools.get(tool.name)) is not None:
             message = f"{quoted(tool.name)} writes, and does not say how much one call does"
             hint = "add `records: {written: 1}`, or what it deletes, moves or sends"
             sheet.note(("effect",), message, hint)

@@ -8,6 +8,7 @@ absent: a reviewer sees every value where it applies, and nothing can be expande
 
 import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -19,6 +20,7 @@ from quarterdeck.fleet.problems import Findings, Path, quoted, written
 
 INTEGER_MAX: Final = 2**53 - 1  # beyond this, JSON readers disagree and digests are undefined
 NUMBER_CHARACTERS_MAX: Final = 40
+SHARED_CHARACTERS_MAX: Final = 32
 WORDS: Final[Mapping[str, bool | None]] = {
     **{word: True for word in ("true", "True", "TRUE")},
     **{word: False for word in ("false", "False", "FALSE")},
@@ -138,7 +140,8 @@ class _Reading:
                 line, path, f"tag {quoted(event.tag)}", "remove it; types come from the schema"
             )
         if isinstance(event, yaml.ScalarEvent):
-            return event.value if event.style else self._plain(event.value, line, path)
+            text = event.value
+            return _shared(text) if event.style else self._plain(text, line, path)
         if len(path) >= limits.JSON_DEPTH_MAX:
             self._refuse(line, path[:3], "values are nested too deep", "make it flatter")
             raise _Broken
@@ -176,7 +179,7 @@ class _Reading:
         if not isinstance(event, yaml.ScalarEvent):
             self._refuse(line, path, "a key that is not text", "write `field: value`")
             raise _Broken
-        name = str(event.value)
+        name = _shared(str(event.value))
         if event.anchor is not None or event.tag is not None:
             self._refuse(line, path, f"tag or anchor on the key {quoted(name)}", "remove it")
         if not event.style and (name == "<<" or _is_not_text(name)):
@@ -198,7 +201,7 @@ class _Reading:
             return None
         if INTEGER.fullmatch(word) or DECIMAL.fullmatch(word):
             return self._number(word, line, path)
-        return word
+        return _shared(word)
 
     def _number(self, word: str, line: int, path: Path) -> int | float | None:
         digits = word.lstrip("-+")
@@ -230,6 +233,11 @@ class _Reading:
 
     def _refuse(self, line: int, path: Path, message: str, hint: str) -> None:
         self.found.add(self.file, message, hint, line=line, at=written(path))
+
+
+def _shared(text: str) -> str:
+    """One copy of a short text: fields, types and effects are the same in thousands of files."""
+    return sys.intern(text) if len(text) <= SHARED_CHARACTERS_MAX else text
 
 
 def _is_not_text(word: str) -> bool:

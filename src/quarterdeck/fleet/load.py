@@ -18,7 +18,7 @@ from quarterdeck.fleet.fields import NAME_PATTERN
 from quarterdeck.fleet.folder import FLEET_FILE, FOLDERS, LATER_FOLDERS, read_folder
 from quarterdeck.fleet.problems import Findings, FleetInvalid, Problem
 from quarterdeck.fleet.schema import AgentEntry, Entry, FleetEntry, ServerEntry, ToolEntry
-from quarterdeck.fleet.sheets import Folder, Sheet
+from quarterdeck.fleet.sheets import Folder, Sheet, Unread
 
 __all__ = ["FleetInvalid", "Problem", "load", "load_to_apply", "read_folder"]
 
@@ -66,7 +66,7 @@ def _bound(files: Mapping[str, bytes]) -> _Bound:
         files=files,
         fleet=_sheet(FleetEntry, FLEET_FILE, files, found) if FLEET_FILE in files else None,
         agents=_sheets(AgentEntry, "agents", files, found),
-        tools=_sheets(ToolEntry, "tools", files, found),
+        tools=Unread(_paths("tools", files), lambda path: _sheet(ToolEntry, path, files, found)),
         servers=_sheets(ServerEntry, "servers", files, found),
     )
     fleet = bind(folder, found)
@@ -100,8 +100,13 @@ def _sheets(
     model: type[EntryT], folder: str, files: Mapping[str, bytes], found: Findings
 ) -> dict[str, Sheet[EntryT] | None]:
     """The YAML files of a folder by name; nothing where a problem was found."""
+    return {name: _sheet(model, path, files, found) for name, path in _paths(folder, files).items()}
+
+
+def _paths(folder: str, files: Mapping[str, bytes]) -> dict[str, str]:
+    """Where the YAML files of a folder are, by name."""
     return {
-        path.removeprefix(f"{folder}/").removesuffix(".yaml"): _sheet(model, path, files, found)
+        path.removeprefix(f"{folder}/").removesuffix(".yaml"): path
         for path in sorted(files)
         if path.startswith(f"{folder}/") and path.endswith(".yaml")
     }

@@ -4,7 +4,7 @@ A file that was already found faulty still counts as existing, so that one mista
 once and not again wherever its name is used.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -46,6 +46,30 @@ class Sheet(Generic[EntryT]):
         return False
 
 
+@dataclass(frozen=True, slots=True)
+class Unread(Mapping[str, Sheet[EntryT] | None]):
+    """Sheets by name, each read when it is asked for and never kept.
+
+    A fleet has thousands of tools, and the lines of one take more memory than its contract: were
+    all read before the first is bound, their remains would lie between what stays.
+    """
+
+    paths: Mapping[str, str]
+    read: Callable[[str], Sheet[EntryT] | None]
+
+    def __getitem__(self, name: str) -> Sheet[EntryT] | None:
+        return self.read(self.paths[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.paths
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folder:
     """All files; a sheet that failed its schema is there as nothing."""
@@ -53,7 +77,7 @@ class Folder:
     files: Mapping[str, bytes]
     fleet: Sheet[FleetEntry] | None
     agents: Mapping[str, Sheet[AgentEntry] | None]
-    tools: Mapping[str, Sheet[ToolEntry] | None]
+    tools: Unread[ToolEntry]
     servers: Mapping[str, Sheet[ServerEntry] | None]
 
 

@@ -7,7 +7,7 @@ is good for its own plans. Repeating either is harmless: nothing that was done i
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 import rfc8785
@@ -17,8 +17,10 @@ from quarterdeck.checkpoint.checkpoint import Checkpoint
 from quarterdeck.checkpoint.plans import Carried, results_of, state_of
 from quarterdeck.domain.actions import Done, Held, InDoubt, Outcome, Refused, Suggested
 from quarterdeck.domain.errors import Invalid
+from quarterdeck.domain.limits import PLAN_STEPS_MAX
 from quarterdeck.domain.plans import Step
 from quarterdeck.domain.verdicts import Verdict
+from quarterdeck.gateways.actions import ArgumentsGiven, KeyGiven, ToolAsked
 from quarterdeck.gateways.bodies import answered, parsed
 from quarterdeck.gateways.llm import headers
 from quarterdeck.gateways.llm.body import Receive, Scope, Send
@@ -30,15 +32,18 @@ CarryPlan: TypeAlias = Callable[[str, str], Awaitable[Carried]]
 class CallBody(msgspec.Struct, forbid_unknown_fields=True):
     """One call: a granted tool, its arguments, and a key if the caller has one."""
 
-    tool: str
-    arguments: dict[str, Any]
-    idempotency_key: str | None = None
+    tool: ToolAsked
+    arguments: ArgumentsGiven
+    idempotency_key: KeyGiven | None = None
 
 
 class PlanBody(msgspec.Struct, forbid_unknown_fields=True):
     """The calls, in order."""
 
-    calls: list[CallBody]
+    calls: Annotated[
+        list[CallBody],
+        msgspec.Meta(extra_json_schema={"minItems": 1, "maxItems": PLAN_STEPS_MAX}),
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +55,11 @@ class PlansGateway:
 
     async def judge(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /v1/plans`."""
-        await answered(scope, receive, send, self._judge)
+        await answered(scope, receive, send, self._judge, self.checkpoint.identify)
 
     async def carry_out(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /v1/plans/{plan}/carry-out`."""
-        await answered(scope, receive, send, self._carry_out)
+        await answered(scope, receive, send, self._carry_out, self.checkpoint.identify)
 
     async def _judge(self, scope: Scope, body: bytes) -> tuple[int, dict[str, Any]]:
         asked = parsed(body, PlanBody)

@@ -5,7 +5,7 @@ from quarterdeck.checkpoint.doubt import conclude_doubt
 from quarterdeck.domain.actions import Effect
 from quarterdeck.domain.ids import ActionId
 from quarterdeck.domain.limits import HOLD_LAPSE_SECONDS, PROCESS_HEARTBEAT_SECONDS
-from quarterdeck.store import actions
+from quarterdeck.store import actions, doubts
 
 AT_ONCE = 200
 
@@ -28,7 +28,7 @@ async def sweep_actions(checkpoint: Checkpoint, effect: Effect) -> int:
         # A receipt in the spool knows what happened: there is no doubt about it.
         if row["id"] not in waiting:
             await checkpoint.doubt(ActionId(row["id"]), row["process"], because="orphaned")
-    doubtful = await checkpoint.db.read(lambda tx: actions.list_in_doubt(tx, AT_ONCE))
+    doubtful = await checkpoint.db.read(lambda tx: doubts.list_due(tx, now=now, rows=AT_ONCE))
     for row in doubtful:
         await conclude_doubt(checkpoint, row, effect)
     return len(orphans) + len(doubtful)

@@ -1,16 +1,25 @@
 """Actions: list those of a run, show one with what it asked and what came back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
+from quarterdeck.domain import doubts as doubting
 from quarterdeck.domain.actions import ActionFilters
 from quarterdeck.domain.errors import NotFound
 from quarterdeck.domain.limits import EARLIER_PARTS_MAX, page_rows
 from quarterdeck.domain.people import Caller, authorise
-from quarterdeck.store import actions, approvals, conversations, payloads, plans, suggestions
+from quarterdeck.store import (
+    actions,
+    approvals,
+    conversations,
+    doubts,
+    payloads,
+    plans,
+    suggestions,
+)
 from quarterdeck.store.database import Database, Reading, Row
 
 
@@ -47,12 +56,6 @@ class Actions:
         found = await self.db.read(lambda tx: actions.list_page(tx, filters, before, count))
         return [listed(row) for row in found]
 
-    async def list_in_doubt(self, caller: Caller, rows: int) -> list[dict[str, Any]]:
-        """Actions nobody can say took place or not, oldest first."""
-        authorise(caller, "read")
-        found = await self.db.read(lambda tx: actions.list_in_doubt(tx, rows))
-        return [listed(row) for row in found if caller.sees(row["team"])]
-
     async def show(self, caller: Caller, action: str, *, whole: bool = True) -> dict[str, Any]:
         """One action with its redacted request and answer.
 
@@ -71,7 +74,23 @@ def _shown(tx: Reading, caller: Caller, action: str, *, whole: bool) -> dict[str
     shown["request"] = _request(tx, row["request"], whole=whole)
     response = row["response"]
     shown["response"] = None if response is None else _read(payloads.get(tx, response))
+    shown["doubt"] = doubt_of(tx, shown)
     return shown
+
+
+def doubt_of(tx: Reading, shown: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What people should know of an action whose outcome nobody knows, and do about it."""
+    is_over = doubting.is_unknown(shown["detail"])
+    if shown["state"] != "in_doubt" and not is_over:
+        return None
+    row = doubts.find(tx, shown["id"])
+    tries = 0 if row is None else row["tries"]
+    return {
+        "tries": tries,
+        "next_at": row["next_at"] if row is not None and tries and not is_over else None,
+        "ended_at": None if row is None else row["ended_at"],
+        "words": doubting.words(tries=tries, is_over=is_over),
+    }
 
 
 def _request(tx: Reading, request: str, *, whole: bool) -> dict[str, Any]:

@@ -79,6 +79,8 @@ class Backups:
                 hint=f'run: {command} "$QUARTERDECK_DATABASE_URL"',
             )
         beside = manifest_path(path)
+        if not _is_there(path.parent) or not path.parent.is_dir():
+            raise Invalid(f"`{path.parent}` is no folder", hint="make it, or name another")
         for file in (path, beside):
             if _is_there(file):
                 raise Conflict(f"`{file}` is there already", hint="name a file that is not")

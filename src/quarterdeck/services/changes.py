@@ -57,7 +57,7 @@ class Changes:
         """What `apply` would change. Raises FleetInvalid with every problem found."""
         authorise_whole(caller, "read")
         fleet = load_to_apply(files)
-        return Applied(fleet=fleet, changes=changes(await self.bindings.in_force(), fleet))
+        return Applied(fleet=fleet, changes=changes(await self.bindings.in_force(fleet), fleet))
 
     async def apply(
         self,

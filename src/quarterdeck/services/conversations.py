@@ -12,7 +12,7 @@ from quarterdeck.domain.limits import (
     EARLIER_PARTS_MAX,
 )
 from quarterdeck.domain.people import Caller, authorise
-from quarterdeck.services.actions import links_of, listed
+from quarterdeck.services.actions import doubt_of, links_of, listed
 from quarterdeck.store import actions, conversations
 from quarterdeck.store.conversations import Link
 from quarterdeck.store.database import Database, Reading, Row
@@ -85,6 +85,11 @@ def _found(tx: Reading, caller: Caller, action: str) -> Row:
     return row
 
 
+def _listed(tx: Reading, row: Row) -> dict[str, Any]:
+    shown = listed(row)
+    return shown | {"doubt": doubt_of(tx, shown)}
+
+
 def _whole_request(tx: Reading, request: str) -> bytes:
     """Every part as recorded, one a line, then the rest: nothing is written anew."""
     link = conversations.find_link(tx, request)
@@ -100,7 +105,7 @@ def _whole_request(tx: Reading, request: str) -> bytes:
 
 def _turn(tx: Reading, row: Row, earlier: int) -> Turn:
     if row["request"] is None:
-        return _unsaid(row)
+        return _unsaid(tx, row)
     link = conversations.find_link(tx, row["request"])
     previous = (
         conversations.find_previous(tx, row["run"], row["id"]) if row["kind"] == "model" else None
@@ -116,7 +121,7 @@ def _turn(tx: Reading, row: Row, earlier: int) -> Turn:
     response, length = _response(tx, row)
     rest = None if link.rest is None else _value(conversations.body(tx, link.rest))
     return Turn(
-        action=listed(row) | links_of(tx, [row["id"]])[row["id"]],
+        action=_listed(tx, row) | links_of(tx, [row["id"]])[row["id"]],
         total=link.total,
         shared=shared,
         start=start,
@@ -131,10 +136,10 @@ def _turn(tx: Reading, row: Row, earlier: int) -> Turn:
     )
 
 
-def _unsaid(row: Row) -> Turn:
+def _unsaid(tx: Reading, row: Row) -> Turn:
     """An action of which nothing was kept but its row: nobody is asked about such a one."""
     return Turn(
-        action=listed(row),
+        action=_listed(tx, row),
         total=0,
         shared=0,
         start=0,

@@ -26,7 +26,7 @@ from quarterdeck.services.definitions import Definitions
 from quarterdeck.services.secrets import age_days
 from quarterdeck.settings import Settings
 from quarterdeck.sources import Clock, SystemDice
-from quarterdeck.store import health, leaves, ledger, migrations, secrets, standing
+from quarterdeck.store import doubts, health, leaves, ledger, migrations, secrets, standing
 from quarterdeck.store.database import Database, Reading
 
 State: TypeAlias = Literal["ok", "warn", "fail", "unknown"]
@@ -261,6 +261,15 @@ class Health:
 
     async def _in_doubt(self) -> Answer:
         row = await self.db.read(health.count_in_doubt)
+        since = self.clock.micros() - 24 * 3600 * _MICROS
+        ended = await self.db.read(lambda tx: doubts.list_ended(tx, since))
+        if not row["count"] and ended:
+            return (
+                "warn",
+                f"none now; {len(ended)} ended in the last day, and nobody knows whether they"
+                " took place",
+                f"look at the newest: quarterdeck actions show {ended[0]}",
+            )
         if not row["count"]:
             return "ok", "none", ""
         return (

@@ -17,6 +17,7 @@ from quarterdeck.domain.cards import Card, card_of
 from quarterdeck.domain.errors import NotFound
 from quarterdeck.domain.fleets import Agent, Cap, Fleet
 from quarterdeck.domain.people import Caller, authorise
+from quarterdeck.domain.suggestions import void_of
 from quarterdeck.fleet.diff import changes
 from quarterdeck.settings import Settings
 from quarterdeck.sources import Clock
@@ -266,7 +267,7 @@ class _Read:
             latest={a.name: overview.find_latest(tx, a.name) for a in agents},
             tallies={(row["agent"], row["day"]): row for row in tallies},
             freezes=overview.list_freezes(tx),
-            waiting=_waiting(tx, caller.team or ""),
+            waiting=_waiting(tx, fleet, caller.team or ""),
             now=now,
         )
 
@@ -314,7 +315,7 @@ def _windows(fleet: Fleet | None, agents: Sequence[Agent], now: datetime) -> lis
     return [budget for budget, cap in windows(scopes, now).items() if cap is not None]
 
 
-def _waiting(tx: Reading, team: str) -> Waiting:
+def _waiting(tx: Reading, fleet: Fleet | None, team: str) -> Waiting:
     def newest(state: str) -> tuple[dict[str, Any], ...]:
         return tuple(dict(row) for row in overview.list_notable(tx, state, team, WAITING_SHOWN))
 
@@ -334,7 +335,9 @@ def _waiting(tx: Reading, team: str) -> Waiting:
                 tx, states=("waiting",), team=team, run="", before="", rows=WAITING_SHOWN
             )
         ),
-        suggestions=suggestions.count_open(tx, team),
+        suggestions=suggestions.count_open(
+            tx, team, void_of(fleet, suggestions.list_open_calls(tx))
+        ),
     )
 
 

@@ -24,11 +24,13 @@ from quarterdeck.domain.actions import (
     Suggested,
 )
 from quarterdeck.domain.errors import Conflict, NotFound
+from quarterdeck.domain.fleets import Fleet
 from quarterdeck.domain.ids import ActionId
 from quarterdeck.domain.ledger import NONCE_BYTES, Entry
 from quarterdeck.domain.limits import page_rows
 from quarterdeck.domain.people import Caller, authorise
 from quarterdeck.domain.runs import RunOutcome
+from quarterdeck.domain.suggestions import RESTORED, void_because, void_of
 from quarterdeck.fleet.builtin import is_carried_out_here
 from quarterdeck.services.actions import reasons_of, recorded_request
 from quarterdeck.services.decisions import get_for_decision, kept_reason
@@ -71,21 +73,26 @@ class Suggestions:
     ) -> list[dict[str, Any]]:
         """Suggestions, newest first; `before` is the id the page before ended with."""
         authorise(caller, "read")
-        count = page_rows(rows)
+        count, team = page_rows(rows), caller.team or ""
+        fleet = await self.runs.bindings.in_force()
 
         def read(tx: Reading) -> list[dict[str, Any]]:
+            asked: Any = {"team": team, "agent": agent, "before": before, "rows": count}
+            if tuple(states) == ("open",):
+                void = void_of(fleet, suggestions.list_open_calls(tx))
+                found = suggestions.list_open(tx, void=void, **asked)
+            else:
+                found = suggestions.list_page(tx, states=states, **asked)
             incarnation = standing.get(tx).incarnation
-            found = suggestions.list_page(
-                tx, states=states, team=caller.team or "", agent=agent, before=before, rows=count
-            )
-            return [_listed(row, incarnation) for row in found]
+            return [_listed(row, incarnation, fleet) for row in found]
 
         return await self.db.read(read)
 
     async def show(self, caller: Caller, suggestion: str) -> dict[str, Any]:
         """One suggestion with its redacted arguments."""
         authorise(caller, "read")
-        return await self.db.read(lambda tx: _shown(tx, caller, suggestion))
+        fleet = await self.runs.bindings.in_force()
+        return await self.db.read(lambda tx: _shown(tx, caller, suggestion, fleet))
 
     async def reveal(self, caller: Caller, suggestion: str) -> dict[str, Any]:
         """The exact arguments, to whoever may carry it out; that they looked is recorded (I-9)."""
@@ -156,6 +163,12 @@ class Suggestions:
     async def _check_open(self, row: Row) -> None:
         incarnation = (await self.db.read(standing.get)).incarnation
         _check(row, incarnation)
+        fleet = await self.runs.bindings.in_force()
+        if because := void_because(fleet, row["agent"], row["target"]):
+            raise Conflict(
+                f"nobody can carry out `{row['action']}` any more: {because}",
+                hint="dismiss it, or apply a fleet in which it is granted",
+            )
 
     async def _get(self, caller: Caller, suggestion: str) -> Row:
         return await get_for_decision(
@@ -218,20 +231,29 @@ _LISTED: Final = (
 )  # fmt: skip
 
 
-def _listed(row: Row, incarnation: str) -> dict[str, Any]:
+def _listed(row: Row, incarnation: str, fleet: Fleet | None) -> dict[str, Any]:
     shown = {"id": row["action"], **{name: row[name] for name in _LISTED}}
-    void = row["state"] == "open" and row["incarnation"] != incarnation
-    shown["state"] = "void" if void else row["state"]
+    because = _void(row, incarnation, fleet)
+    shown |= {"state": "void" if because else row["state"], "void_because": because or None}
     return shown | {"consequences": orjson.loads(row["consequences"])}
 
 
-def _shown(tx: Reading, caller: Caller, suggestion: str) -> dict[str, Any]:
+def _void(row: Row, incarnation: str, fleet: Fleet | None) -> str:
+    """Why nobody can carry it out any more; empty if somebody can, or has decided."""
+    if row["state"] != "open":
+        return ""
+    if row["incarnation"] != incarnation:
+        return RESTORED
+    return void_because(fleet, row["agent"], row["target"])
+
+
+def _shown(tx: Reading, caller: Caller, suggestion: str, fleet: Fleet | None) -> dict[str, Any]:
     row = suggestions.find(tx, suggestion)
     if row is None or not caller.sees(row["team"]):
         raise _missing(suggestion)
     made = actions.find(tx, suggestion)
     assert made is not None, "a suggestion is an action"
-    shown = _listed(row, standing.get(tx).incarnation)
+    shown = _listed(row, standing.get(tx).incarnation, fleet)
     shown["labels"] = made["labels"].split()
     shown["reasons"] = reasons_of(made)
     shown["arguments"] = recorded_request(tx, made["request"])

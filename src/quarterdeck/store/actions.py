@@ -289,22 +289,16 @@ def list_orphaned(tx: Reading, *, me: str, now: int, silent_since: int, rows: in
     )
 
 
-def list_in_doubt(tx: Reading, rows: int) -> list[Row]:
-    """Actions in doubt, oldest first."""
-    return list(
-        tx.rows(
-            "select * from actions where state = 'in_doubt' order by proposed_at limit :rows",
-            {"rows": rows},
-        )
-    )
+def doubt(tx: Transaction, action: str, process: str = "") -> bool:
+    """Mark a begun action as in doubt; its money stays held.
 
-
-def doubt(tx: Transaction, action: str) -> bool:
-    """Mark a begun action as in doubt; its money stays held."""
+    `process`: only if it is still that one's; who took it over meanwhile says so itself.
+    """
     return (
         tx.execute(
-            "update actions set state = 'in_doubt' where id = :id and state = 'begun'",
-            {"id": action},
+            "update actions set state = 'in_doubt' where id = :id and state = 'begun'"
+            " and (:process = '' or process = :process)",
+            {"id": action, "process": process},
         )
         == 1
     )

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from quarterdeck.domain.approvals import Approval
 from quarterdeck.domain.ids import ActionId, ApprovalId
-from quarterdeck.store import decisions
+from quarterdeck.store import decisions, standing
 from quarterdeck.store.database import Reading, Row, Transaction
 from quarterdeck.store.pages import list_newest
 
@@ -17,6 +17,7 @@ values (:id, :action, :run, :agent, :team, :revision, :kind, :target, :call, :di
 """
 _ALL: Final = "select * from approvals"
 _BY_ID: Final = "select * from approvals where id = :id"
+_SPENT: Final = "select * from approvals where spent_by = :action and state = 'spent'"
 _BY_CALL: Final = """
 select * from approvals where run = :run and target = :target and call = :call
 order by case state when 'granted' then 0 when 'waiting' then 1 else 2 end, id desc limit 1
@@ -77,6 +78,24 @@ def spend(tx: Transaction, approval: str, action: str) -> bool:
     )
 
 
+def give_back(tx: Transaction, action: str) -> Row | None:
+    """Make the one that an action was cleared with usable again; it, as it is then.
+
+    Of a run that is over it is good for nothing any more.
+    """
+    row = tx.locked_row(_SPENT, {"action": action})
+    if row is None:
+        return None
+    run = tx.row("select state, deadline from runs where id = :run", {"run": row["run"]})
+    is_live = run is not None and run["state"] == "running" and run["deadline"] > tx.now
+    state = "granted" if is_live else "lapsed"
+    tx.execute(
+        "update approvals set state = :state, spent_by = null where id = :id",
+        {"id": row["id"], "state": state},
+    )
+    return {**row, "state": state, "spent_by": None}
+
+
 def lapse(tx: Transaction, run: str) -> list[str]:
     """Nothing of a run that has ended waits or can be used any more; which those were."""
     rows = tx.rows(
@@ -95,14 +114,19 @@ def lapse(tx: Transaction, run: str) -> list[str]:
 def list_page(
     tx: Reading, *, states: Sequence[str], team: str, run: str, before: str, rows: int
 ) -> list[Row]:
-    """Approvals that fit, newest first, older than `before`."""
+    """Approvals that fit, newest first, older than `before`.
+
+    Those that wait for an answer wait in this incarnation: of another they are void.
+    """
     fits = {"team": team, "run": run}
+    if "waiting" in states or "granted" in states:
+        fits["incarnation"] = standing.get(tx).incarnation
     return list_newest(tx, _ALL, "id", fits=fits, states=states, before=before, rows=rows)
 
 
 def count_waiting(tx: Reading, team: str) -> int:
     """How many wait for an answer, of those that this incarnation asked."""
-    return decisions.count_waiting(tx, "approvals", "waiting", team)
+    return decisions.count_waiting(tx, "approvals", "waiting", {"team": team})
 
 
 def of_actions(tx: Reading, actions: Sequence[str]) -> dict[str, Row]:

@@ -1,17 +1,22 @@
 """Rows that people decide about: what approvals and suggestions are both asked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from quarterdeck.store.database import Reading, Row
 
 
-def count_waiting(tx: Reading, table: str, state: str, team: str) -> int:
-    """How many wait for somebody to decide, of those that this incarnation kept."""
+def count_waiting(
+    tx: Reading, table: str, state: str, params: Mapping[str, str], apart: str = ""
+) -> int:
+    """How many wait for somebody to decide, of those that this incarnation kept.
+
+    `params` holds the `team`, empty for all, and what the condition `apart` is said with.
+    """
     row = tx.row(
         f"select count(*) as found from {table} c join standing s on s.id = 1"  # noqa: S608  fixed names
         " and s.incarnation = c.incarnation"
-        f" where c.state = '{state}' and (:team = '' or c.team = :team)",
-        {"team": team},
+        f" where c.state = '{state}' and (:team = '' or c.team = :team){apart}",
+        params,
     )
     assert row is not None, "counting always answers"
     return int(row["found"])

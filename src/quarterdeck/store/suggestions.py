@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from quarterdeck.store import decisions
+from quarterdeck.store import decisions, standing
 from quarterdeck.store.database import Reading, Row, Transaction
 from quarterdeck.store.pages import list_newest
 
@@ -14,7 +14,11 @@ values (:action, :run, :agent, :team, :revision, :target, :call, :consequences, 
   'open', :made_at)
 """
 _ALL: Final = "select * from suggestions"
+_OPEN_CALLS: Final = "select distinct agent, target from suggestions where state = 'open'"
 _BY_ACTION: Final = "select * from suggestions where action = :action"
+_CARRIED: Final = """
+select * from suggestions where carried_action = :action and state = 'carried_out'
+"""
 
 
 def open(tx: Transaction, row: dict[str, Any]) -> None:
@@ -66,6 +70,19 @@ def carry_out(tx: Transaction, suggestion: str, *, by: str, run: str, action: st
     )
 
 
+def reopen(tx: Transaction, action: str) -> str | None:
+    """Open the one that an action was to carry out again; which that was."""
+    row = tx.locked_row(_CARRIED, {"action": action})
+    if row is None:
+        return None
+    tx.execute(
+        "update suggestions set state = 'open', decided_at = null, decided_by = null,"
+        " carried_run = null, carried_action = null where action = :action",
+        {"action": row["action"]},
+    )
+    return str(row["action"])
+
+
 def list_page(
     tx: Reading, *, states: Sequence[str], team: str, agent: str, before: str, rows: int
 ) -> list[Row]:
@@ -74,9 +91,41 @@ def list_page(
     return list_newest(tx, _ALL, "action", fits=fits, states=states, before=before, rows=rows)
 
 
-def count_open(tx: Reading, team: str) -> int:
-    """How many wait for somebody to decide, of those that this incarnation kept."""
-    return decisions.count_waiting(tx, "suggestions", "open", team)
+def list_open(
+    tx: Reading,
+    *,
+    void: Sequence[tuple[str, str]],
+    team: str,
+    agent: str,
+    before: str,
+    rows: int,
+) -> list[Row]:
+    """Those that somebody can carry out, newest first: of this incarnation, and none of `void`."""
+    return list_newest(
+        tx,
+        _ALL,
+        "action",
+        fits={"team": team, "agent": agent, "incarnation": standing.get(tx).incarnation},
+        states=("open",),
+        but=[{"agent": agent, "target": tool} for agent, tool in void],
+        before=before,
+        rows=rows,
+    )
+
+
+def list_open_calls(tx: Reading) -> list[tuple[str, str]]:
+    """Each agent and tool that an undecided suggestion is of."""
+    return [(row["agent"], row["target"]) for row in tx.rows(_OPEN_CALLS)]
+
+
+def count_open(tx: Reading, team: str, void: Sequence[tuple[str, str]] = ()) -> int:
+    """How many somebody can carry out: of this incarnation, and none of `void`."""
+    params = {"team": team}
+    apart = ""
+    for number, (agent, tool) in enumerate(void):
+        params |= {f"agent_{number}": agent, f"tool_{number}": tool}
+        apart += f" and not (c.agent = :agent_{number} and c.target = :tool_{number})"
+    return decisions.count_waiting(tx, "suggestions", "open", params, apart)
 
 
 def of_actions(tx: Reading, actions: Sequence[str]) -> dict[str, Row]:

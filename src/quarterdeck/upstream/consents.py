@@ -7,7 +7,7 @@ sentence of an issuer. Deliberately absent: browsers, and where tokens are kept.
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -34,13 +34,19 @@ from quarterdeck.domain.consents import (
     token_request,
 )
 from quarterdeck.domain.errors import Invalid, Unavailable
+from quarterdeck.domain.ids import ServerName
 from quarterdeck.domain.limits import DOCUMENT_BYTES_MAX, DOCUMENT_SECONDS_MAX
 from quarterdeck.domain.servers import Server
 from quarterdeck.sources import Clock
 
 _Document = TypeVar("_Document", Resource, Issuer)
 _PATIENCE: Final = aiohttp.ClientTimeout(total=DOCUMENT_SECONDS_MAX)
+_REFUSALS: Final = (400, 401, 403)  # of a token endpoint: `invalid_grant` and the like
 _HEADERS: Final = {"accept": "application/json", "accept-encoding": "identity"}
+
+
+class NotRenewed(Unavailable):
+    """The issuer gives no token for what was granted: somebody must sign in again."""
 
 
 class _Registered(msgspec.Struct):
@@ -107,7 +113,7 @@ class Consents:
     async def refresh(self, granted: Granted) -> Granted:
         """Other tokens for those that ended. What was granted stays as it was."""
         if granted.refresh_token is None:
-            raise Unavailable(f"`{granted.issuer.issuer}` gave nothing to refresh a token with")
+            raise NotRenewed(f"`{granted.issuer.issuer}` gave nothing to refresh a token with")
         form = {
             "grant_type": "refresh_token",
             "refresh_token": granted.refresh_token,
@@ -117,7 +123,7 @@ class Consents:
         if tokens.refresh_token is None:
             tokens.refresh_token = granted.refresh_token
         of = (granted.issuer, granted.client, granted.resource, granted.scopes)
-        return self._granted(tokens, *of)
+        return replace(self._granted(tokens, *of), by=granted.by, at=granted.at)
 
     def _granted(
         self,
@@ -170,7 +176,8 @@ class Consents:
         data, headers = token_request(issuer, client, form)
         status, body = await self._posted(issuer.token_endpoint, data=data, headers=headers)
         if status != 200:
-            raise Unavailable(f"`{issuer.issuer}` gave no token ({status})", hint="begin again")
+            kind = NotRenewed if status in _REFUSALS else Unavailable
+            raise kind(f"`{issuer.issuer}` gave no token ({status})", hint="begin again")
         tokens = _read(_Tokens, body, issuer.issuer)
         if tokens.token_type.lower() != "bearer":
             raise Unavailable(f"`{issuer.issuer}` gave a token that is no bearer token")
@@ -237,11 +244,15 @@ async def _bounded(stream: aiohttp.StreamReader) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConsents:
-    """Consents at the servers of a fleet: the issuer is the one that its file names."""
+    """Consents at the servers of a fleet: the issuer is the one that its file names.
+
+    Which of them an issuer does not renew any more is known to the process that asked it.
+    """
 
     session: aiohttp.ClientSession
     public: aiohttp.ClientSession
     clock: Clock
+    _refused: dict[ServerName, str] = field(default_factory=dict)
 
     async def ask(self, server: Server, redirect_uri: str) -> Asked:
         """What to ask a person, so that we may act for them there."""
@@ -250,11 +261,27 @@ class ServerConsents:
 
     async def receive(self, server: Server, asked: Asked, answer_url: str) -> Granted:
         """Tokens for the answer."""
-        return await self._at(server, asked.redirect_uri).receive(asked, answer_url)
+        granted = await self._at(server, asked.redirect_uri).receive(asked, answer_url)
+        self.forget(server)
+        return granted
 
     async def refresh(self, server: Server, granted: Granted) -> Granted:
         """Other tokens for those that ended."""
-        return await self._at(server, "").refresh(granted)
+        try:
+            found = await self._at(server, "").refresh(granted)
+        except NotRenewed as error:
+            self._refused[server.name] = error.message
+            raise
+        self.forget(server)
+        return found
+
+    def refusal(self, server: Server) -> str:
+        """Why this process could not renew what was granted; empty if it could, or did not try."""
+        return self._refused.get(server.name, "")
+
+    def forget(self, server: Server) -> None:
+        """What was granted before is over: it was renewed, granted anew or withdrawn."""
+        self._refused.pop(server.name, None)
 
     def _at(self, server: Server, redirect_uri: str) -> Consents:
         consent = server.consent

@@ -124,8 +124,10 @@ class Credentials:
     async def _shown(self, server: Server, name: str | None) -> Shown:
         if name is None:
             return Shown(server=server)
-        if server.consent is not None and await self._kept_of(name) is None:
-            raise _nobody_at(server)
+        if server.consent is not None:
+            self._kept.pop(name, None)  # what is withdrawn is not shown once more
+            if await self._kept_of(name) is None:
+                raise _nobody_at(server)
         value = await self._value(name, f"server `{server.name}`")
         try:
             return await self._dressed(server, name, value)

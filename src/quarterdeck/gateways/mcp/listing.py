@@ -30,7 +30,7 @@ from quarterdeck.gateways.mcp.callers import McpCaller
 from quarterdeck.upstream.tools.mcp_catalog import Catalog
 
 PIECES_MAX: Final = 20_000
-REVISIONS_MAX: Final = 1000
+NAMES_MAX: Final = 100_000
 LOOK_SECONDS: Final = 1
 CURSOR_MAX: Final = 512
 Piece = tuple[bytes, tuple[Annotated, ...] | None]
@@ -69,7 +69,7 @@ class ToolListing:
         key = (caller.binding.agent.revision, "" if server is None else server.name)
         found = self._named.get(key)
         if found is None:
-            if len(self._named) > REVISIONS_MAX:
+            if sum(len(known.names) + 1 for known in self._named.values()) > NAMES_MAX:
                 self._named.clear()
             found = self._named[key] = Named(_at_endpoint(caller))
         return found
@@ -181,7 +181,8 @@ def _made(tool: Tool, definition: Definition | None, *, raw: bool) -> Piece:
         schema = orjson.loads(written).get("inputSchema")
     else:
         schema = dict(tool.arguments)
-        written = orjson.dumps(_described(tool, definition))
+        # A copy: what `orjson` gives keeps 4 KB for itself, however short it is.
+        written = bytes(memoryview(orjson.dumps(_described(tool, definition))))
     try:
         return written, annotated(schema)
     except ValueError:

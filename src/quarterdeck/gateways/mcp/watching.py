@@ -1,11 +1,13 @@
 """Streams that tell a client what changed: its lists, and resources it watches.
 
 A list changes when something is frozen or thawed, or when a server's definitions do. Every stream
-looks once a second, and callers that are served alike share what was found. A watched resource is
-an action at its server for as long as the stream lives.
+looks once a second, and callers that are served alike share what was found; where a server has a
+stream of its own for that, it is told at once what was heard there. A watched resource is an action
+at its server for as long as the stream lives.
 """
 
 import asyncio
+import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
@@ -32,6 +34,8 @@ from quarterdeck.domain.limits import (
 from quarterdeck.domain.mcp.asks import Ask, Reply, Said
 from quarterdeck.domain.mcp.errors import BUSY, INVALID_PARAMS, Fault
 from quarterdeck.domain.mcp.messages import META_SUBSCRIPTION, object_of, plain, text_of
+from quarterdeck.domain.servers import Server
+from quarterdeck.domain.tools import McpBackend
 from quarterdeck.gateways.mcp.answering import Answering
 from quarterdeck.gateways.mcp.callers import McpCaller
 from quarterdeck.gateways.mcp.discovery import has_prompts, has_resources
@@ -42,12 +46,14 @@ from quarterdeck.gateways.mcp.reading import Readings, no_resource, resource_at
 from quarterdeck.gateways.mcp.sessions import McpSessions, Session
 from quarterdeck.gateways.mcp.standing import Standings
 from quarterdeck.upstream.tools.mcp import McpTools
+from quarterdeck.upstream.tools.mcp_standing import StandingStreams
 
 _LISTS: Final = {
     "toolsListChanged": "notifications/tools/list_changed",
     "promptsListChanged": "notifications/prompts/list_changed",
     "resourcesListChanged": "notifications/resources/list_changed",
 }
+_NAMES: Final = {method: name for name, method in _LISTS.items()}
 _UPDATED: Final = "notifications/resources/updated"
 Say = Callable[[bytes], Awaitable[object]]
 
@@ -61,6 +67,25 @@ class _Stream:
     meta: dict[str, Any]
     lists: frozenset[str]
     watched: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
+    #: Lists that a server said it has changed, since the last look.
+    heard: set[str] = field(default_factory=set)
+    is_heard: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def hear(self, method: str) -> None:
+        """A server said that a list of its own changed."""
+        name = _NAMES[method]
+        if name in self.lists:
+            self.heard.add(name)
+            self.is_heard.set()
+
+    async def pause(self) -> set[str]:
+        """Until the next look; what was heard meanwhile."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(MCP_WATCH_SECONDS):
+                await self.is_heard.wait()
+        self.is_heard.clear()
+        heard, self.heard = self.heard, set()
+        return heard
 
     async def tell(self, method: str, params: dict[str, Any]) -> None:
         """Say one thing."""
@@ -80,8 +105,12 @@ class Watching:
     mcp: McpTools
     standings: Standings
     monotonic: Callable[[], float]
+    standing: StandingStreams = field(init=False)
     _open: Counter[str] = field(default_factory=Counter)
     _found: dict[tuple[object, ...], tuple[float, dict[str, bytes]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.standing = StandingStreams(peers=self.mcp.peers, look=self.mcp.catalog.look_again)
 
     async def listen(self, x: Exchange) -> None:
         """`subscriptions/listen`: what was asked for and is served, until the client goes."""
@@ -96,12 +125,13 @@ class Watching:
         meta = {META_SUBSCRIPTION: x.id}
         stream = _Stream(x.caller, x.out.say, meta, lists)
         with self._counted(x.caller):
-            # What changes from here on is told: the lists are looked at before the first word.
-            before = await self._fingerprints(stream)
-            await stream.tell(
-                "notifications/subscriptions/acknowledged", {"notifications": honoured}
-            )
-            await self._told(stream, before, lambda: _same(uris))
+            async with self.standing.followed(_servers(stream), stream.hear):
+                # What changes from here on is told: the lists are looked at before the first word.
+                before = await self._fingerprints(stream)
+                await stream.tell(
+                    "notifications/subscriptions/acknowledged", {"notifications": honoured}
+                )
+                await self._told(stream, before, lambda: _same(uris))
 
     async def follow(self, caller: McpCaller, session: Session, out: Answering) -> None:
         """The stream of a session: all its lists, and the resources it subscribed to."""
@@ -115,11 +145,12 @@ class Watching:
             return state.watched
 
         with self._counted(caller):
-            # What changes once the client hears us is told: the lists are looked at before that.
-            before = await self._fingerprints(stream)
-            await out.begin()
-            out.keep_alive()
-            await self._told(stream, before, watched)
+            async with self.standing.followed(_servers(stream), stream.hear):
+                # What changes once the client hears us is told: the lists are looked at before.
+                before = await self._fingerprints(stream)
+                await out.begin()
+                out.keep_alive()
+                await self._told(stream, before, watched)
 
     async def subscribe(self, x: Exchange) -> None:
         """`resources/subscribe`: told of on the session's stream."""
@@ -160,13 +191,15 @@ class Watching:
         try:
             while True:
                 await self._watch(stream, await watched())
-                await asyncio.sleep(MCP_WATCH_SECONDS)
+                heard = await stream.pause()
+                if heard:
+                    self._found.clear()  # what was found a moment ago is older than that
                 if self.monotonic() - looked > MCP_KEEPALIVE_SECONDS:
                     looked = self.monotonic()
                     await self.standings.check(stream.caller)
                 now = await self._fingerprints(stream)
                 for name in sorted(stream.lists):
-                    if now[name] != before[name]:
+                    if name in heard or now[name] != before[name]:
                         await stream.tell(_LISTS[name], {})
                 before = now
         except (_Over, Unidentified):
@@ -272,6 +305,20 @@ class _Counted:
         self.open[self.run] -= 1
         if not self.open[self.run]:
             del self.open[self.run]
+
+
+def _servers(stream: _Stream) -> list[Server]:
+    """Those that the lists a stream tells of come from."""
+    caller = stream.caller
+    if not stream.lists:
+        return []
+    fleet, agent = caller.binding.fleet, caller.binding.agent
+    backends = (fleet.tools[tool].backend for tool in agent.tools)
+    names = {b.server for b in backends if isinstance(b, McpBackend)}
+    names |= {server.name for server, _ in caller.grants()}
+    if caller.server is not None:
+        names &= {caller.server.name}
+    return [fleet.servers[name] for name in sorted(names)]
 
 
 async def _same(uris: list[str]) -> Iterable[str]:

@@ -185,6 +185,8 @@ class _Call:
         tools, request = self.tools, self.request
         # The last look before the first byte leaves. What was sent once has begun in time.
         if not (tools.may_go_on if self.is_sent else tools.is_current)(self.cleared):
+            if self.is_sent:  # so nobody may say that it was not attempted
+                raise TimeoutError(LAPSED)
             raise Unavailable(LAPSED, hint="propose it again")
         began, was_sent, self.is_sent = tools.clock.monotonic(), self.is_sent, True
         response: aiohttp.ClientResponse | None = None

@@ -34,7 +34,8 @@ from quarterdeck.upstream.models.lines import Lines
 from quarterdeck.upstream.tools.mcp_catalog import Catalog
 from quarterdeck.upstream.tools.mcp_peers import Peers
 from quarterdeck.upstream.tools.mcp_process import Home
-from quarterdeck.upstream.tools.mcp_stdio import LIST_CHANGED, Resting
+from quarterdeck.upstream.tools.mcp_running import LIST_CHANGED
+from quarterdeck.upstream.tools.mcp_stdio import Resting
 from quarterdeck.upstream.tools.receipts import failed, not_attempted
 from quarterdeck.upstream.tools.visits import visit
 
@@ -177,7 +178,11 @@ class McpTools:
         async def hear(said: Said) -> Reply | None:
             if said.method == LIST_CHANGED:
                 self.catalog.changed(server)
-            return None if on_said is None else await on_said(said)
+            try:
+                return None if on_said is None else await on_said(said)
+            except QuarterdeckError as error:
+                # It was asked before it said anything: nobody may say that it was not attempted.
+                raise TimeoutError(error.message) from error
 
         return hear
 

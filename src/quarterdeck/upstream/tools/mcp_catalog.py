@@ -163,6 +163,14 @@ class Catalog:
         """A server said that what it offers has changed: it is looked at before it is used."""
         self._of(server).looked_at = None
 
+    async def look_again(self, server: Server) -> None:
+        """Look at a server that said so, and wait for that shortly; a look of before is too old."""
+        known = self._of(server)
+        if known.looking is not None:
+            await asyncio.wait((known.looking,), timeout=DEFINITIONS_WAIT_SECONDS_MAX)
+        known.looked_at = None
+        await asyncio.wait((self._look(known),), timeout=DEFINITIONS_WAIT_SECONDS_MAX)
+
     def opened(self, server: Server) -> None:
         """Somebody signed in at a server: what failed before is worth another look at once."""
         known = self._of(server)

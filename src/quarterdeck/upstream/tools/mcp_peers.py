@@ -90,13 +90,15 @@ class Peers:
         kept = self._http(server, shown, asks, scope)
         return await self._used(kept, lambda peer: peer.ask(wanted, shown, on_said))
 
-    async def ask_as_platform(self, server: Server, wanted: Wanted) -> Answered:
+    async def ask_as_platform(
+        self, server: Server, wanted: Wanted, on_said: OnSaid | None = None
+    ) -> Answered:
         """One exchange for the platform itself, to learn what a server offers."""
         if server.command:
-            return await self._ask_command(server, wanted, None)
+            return await self._ask_command(server, wanted, on_said)
         shown = await self.credentials.of_platform(server)
         kept = self._http(server, shown, _NONE_ASKED, "")
-        return await self._used(kept, lambda peer: peer.ask(wanted, shown))
+        return await self._used(kept, lambda peer: peer.ask(wanted, shown, on_said))
 
     async def meet(self, server: Server) -> Discovered:
         """What a server says of itself."""

@@ -2,19 +2,18 @@
 
 INVARIANT: `Unavailable` means that nothing was asked; what was written and not answered is a
 `TimeoutError`. A process that dies is started again at the next use, later each time it fails.
-On these pipes nothing says to which request a server's own question belongs: one that comes while
-several are under way that could answer it is refused.
+INVARIANT: a process works on no new request once other values than those it was started with are
+shown; what it works on then it ends.
 """
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
 import msgspec
-from msgspec import Raw
 
 from quarterdeck.domain.errors import Unavailable
 from quarterdeck.domain.limits import (
@@ -22,206 +21,28 @@ from quarterdeck.domain.limits import (
     SERVER_BACKOFF_SECONDS_MAX,
     SERVER_OPEN_SECONDS_MAX,
 )
-from quarterdeck.domain.mcp.asks import OnSaid, Reply, Said
+from quarterdeck.domain.mcp.asks import OnSaid
 from quarterdeck.domain.mcp.exchanges import (
-    REFUSED,
     Answered,
     Discovered,
-    Heard,
     Unreadable,
     Wanted,
     discovered,
     initialized,
     notice,
-    reply_to,
-    written,
 )
-from quarterdeck.domain.mcp.messages import joined
 from quarterdeck.domain.mcp.versions import HANDSHAKE, STATELESS, era_of
 from quarterdeck.domain.servers import Server
 from quarterdeck.upstream.tools.mcp_opening import hello
 from quarterdeck.upstream.tools.mcp_process import CommandProcess, Home
-from quarterdeck.upstream.tools.mcp_stream import read
+from quarterdeck.upstream.tools.mcp_running import RunningCommand
 
 #: A server of the handshake era may not know the first question and say nothing to it.
 DISCOVER_SECONDS_MAX: Final = 5
-_PONG: Final = Reply(result=b"{}")
-_CANCELLED: Final = b'{"requestId":%d,"reason":"nobody waits for the answer any more"}'
-_PROGRESS: Final = "progressToken"
-LIST_CHANGED: Final = "notifications/tools/list_changed"
-
-
-@dataclass(slots=True)
-class _Open:
-    """One request that waits for its answer."""
-
-    wanted: Wanted
-    on_said: OnSaid | None
-    answer: "asyncio.Future[Answered]"
-    hearing: asyncio.Task[None] | None = None
-    said: "asyncio.Queue[tuple[Heard, bytes]] | None" = None
 
 
 class Resting(Unavailable):
     """It is not started again yet: nobody has found out anything new about it."""
-
-
-class _Running:
-    """A process that was met, and the requests it works on."""
-
-    def __init__(
-        self,
-        process: CommandProcess,
-        name: str,
-        numbers: "count[int]",
-        changed: Callable[[], None],
-    ) -> None:
-        self.process = process
-        self._changed = changed
-        self.name = name
-        self.said: Discovered | None = None
-        self.is_over = False
-        self._numbers = numbers
-        self._open: dict[int, _Open] = {}
-        self.reading = asyncio.create_task(self._read())
-
-    async def ask(self, wanted: Wanted, version: str, on_said: OnSaid | None) -> Answered:
-        """One exchange; the last look is just before the line is written."""
-        number = next(self._numbers)
-        if _PROGRESS in wanted.meta:
-            # All callers share the pipe, and their tokens may be the same.
-            meta = {**wanted.meta, _PROGRESS: Raw(str(number).encode())}
-            line = written(msgspec.structs.replace(wanted, meta=meta), number, version)
-        else:
-            line = written(wanted, number, version)
-        waiting = _Open(wanted, on_said, asyncio.get_running_loop().create_future())
-        if self.is_over:
-            raise Unavailable(f"server `{self.name}` has just ended", hint="try again")
-        wanted.look()
-        self._open[number] = waiting
-        try:
-            await self._send(line)
-            return await waiting.answer
-        finally:
-            del self._open[number]
-            if waiting.hearing is not None:
-                waiting.hearing.cancel()
-            if not waiting.answer.done() or waiting.answer.cancelled():
-                await self._tell(notice("notifications/cancelled", _CANCELLED % number))
-
-    async def end(self, *, is_urgent: bool = False) -> None:
-        """End the process; what it worked on is in doubt."""
-        self.is_over = True
-        self.reading.cancel()
-        await self.process.end(is_urgent=is_urgent)
-        await asyncio.wait((self.reading,))
-        self._fail("ended")
-
-    @property
-    def calls(self) -> int:
-        """How many requests it works on."""
-        return len(self._open)
-
-    async def _send(self, line: bytes) -> None:
-        try:
-            await self.process.send(line)
-        except (ConnectionError, OSError) as error:
-            raise TimeoutError(f"server `{self.name}` ended before it answered") from error
-
-    async def _tell(self, line: bytes) -> None:
-        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
-            async with asyncio.timeout(1):
-                await self._send(line)
-
-    async def _read(self) -> None:
-        because = "ended"
-        try:
-            async for line in self.process.lines():
-                await self._take(line)
-        except Unreadable as error:
-            because = f"was ended: {error}"
-        finally:
-            self.is_over = True
-            self._fail(because)
-
-    async def _take(self, line: bytes) -> None:
-        try:
-            message = await read(line)
-        except Unreadable:
-            return  # something printed between the messages
-        if message.is_answer:
-            waiting = self._open.get(message.id) if isinstance(message.id, int) else None
-            if waiting is not None and not waiting.answer.done():
-                result = bytes(message.result) if len(message.result) else None
-                answer = Answered(result=result, error=bytes(message.error))
-                self._settle(waiting, answer)
-            return
-        assert message.method is not None
-        if message.method == "ping" and message.id is not None:
-            await self._tell(reply_to(message.id, _PONG))
-            return
-        if message.method == LIST_CHANGED:
-            self._changed()
-        whose, params = self._belongs(message)
-        if whose is not None:
-            self._hear(whose, message, params)
-        elif message.id is not None:
-            await self._tell(reply_to(message.id, REFUSED))
-
-    def _settle(self, waiting: _Open, answer: Answered) -> None:
-        """The answer; what was said before it is heard first."""
-        if waiting.said is None or waiting.said.empty():
-            waiting.answer.set_result(answer)
-            return
-        waiting.said.put_nowait(
-            (Heard(result=Raw(answer.result or b""), error=Raw(answer.error)), b"")
-        )
-
-    def _belongs(self, message: Heard) -> tuple[_Open | None, bytes]:
-        """To which request something said belongs; its own progress token goes back into it."""
-        params = bytes(message.params) or b"{}"
-        token = _token_of(message.params)
-        if token is not None:
-            waiting = self._open.get(token)
-            if waiting is None or _PROGRESS not in waiting.wanted.meta:
-                return None, params
-            return waiting, _with_token(message.params, waiting.wanted.meta[_PROGRESS])
-        able = [w for w in self._open.values() if w.on_said is not None]
-        return (able[0] if len(able) == 1 else None), params
-
-    def _hear(self, waiting: _Open, message: Heard, params: bytes) -> None:
-        """Hand it over in order, without holding up the others on the same pipe."""
-        if waiting.on_said is None:
-            return
-        if waiting.said is None:
-            waiting.said = asyncio.Queue()
-            waiting.hearing = asyncio.create_task(self._heard(waiting, waiting.on_said))
-        waiting.said.put_nowait((message, params))
-
-    async def _heard(self, waiting: _Open, on_said: OnSaid) -> None:
-        assert waiting.said is not None
-        while True:
-            message, params = await waiting.said.get()
-            if message.method is None:
-                result = bytes(message.result) if len(message.result) else None
-                if not waiting.answer.done():
-                    waiting.answer.set_result(Answered(result=result, error=bytes(message.error)))
-                return
-            said = Said(method=message.method, params=params, is_request=message.id is not None)
-            try:
-                reply = await on_said(said)
-            except Exception as error:  # noqa: BLE001  it ends the exchange, as its caller is told
-                if not waiting.answer.done():
-                    waiting.answer.set_exception(error)
-                return
-            if message.id is not None:
-                await self._tell(reply_to(message.id, reply or REFUSED))
-
-    def _fail(self, because: str) -> None:
-        for waiting in self._open.values():
-            if not waiting.answer.done():
-                error = TimeoutError(f"server `{self.name}` {because} before it answered")
-                waiting.answer.set_exception(error)
 
 
 class StdioPeer:
@@ -245,8 +66,11 @@ class StdioPeer:
         self._monotonic = monotonic
         self._changed = changed
         self._numbers = count(1)
-        self._running: _Running | None = None
-        self._starting: asyncio.Task[_Running] | None = None
+        self._running: RunningCommand | None = None
+        self._starting: asyncio.Task[RunningCommand] | None = None
+        #: Processes with values that were replaced, while they end what they work on. A rotation is
+        #: seen twice a minute at most, and none of them lives for longer than a call may take.
+        self._leaving: dict[asyncio.Task[None], RunningCommand] = {}
         self._failures = 0
         self._not_before = 0.0
         #: Why it could not be used last, in its own last words.
@@ -265,7 +89,7 @@ class StdioPeer:
         is_asked = False
         try:
             async with asyncio.timeout(wanted.seconds):
-                running = await self._run(variables)
+                running = await self._current(variables)
                 is_asked = True
                 assert running.said is not None
                 return await running.ask(wanted, running.said.version, on_said)
@@ -281,6 +105,10 @@ class StdioPeer:
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.wait((self._starting,))
+        for task, leaving in list(self._leaving.items()):
+            task.cancel()
+            await asyncio.wait((task,))
+            await leaving.end()
         if self._running is not None:
             await self._running.end()
             self._running = None
@@ -290,15 +118,29 @@ class StdioPeer:
         """Whether its process runs."""
         return self._running is not None and not self._running.is_over
 
-    async def _run(self, variables: Mapping[str, str]) -> _Running:
-        if self._running is not None and not self._running.is_over:
-            return self._running
+    async def _current(self, variables: Mapping[str, str]) -> RunningCommand:
+        """The process that shows these values.
+
+        Whoever waited for one that others had started meanwhile, before they knew of a new value,
+        starts it anew; once, because two who know different values could do so for ever.
+        """
+        running = await self._run(variables)
+        if running.is_over or running.shown != _hash_of(variables):
+            running = await self._run(variables)
+        return running
+
+    async def _run(self, variables: Mapping[str, str]) -> RunningCommand:
+        found = self._running
+        if found is not None and not found.is_over:
+            if found.shown == _hash_of(variables):
+                return found
+            self._let_go(found)
         if self._starting is None:
             self._starting = asyncio.create_task(self._start(variables))
             self._starting.add_done_callback(self._started)
         return await asyncio.shield(self._starting)
 
-    async def _start(self, variables: Mapping[str, str]) -> _Running:
+    async def _start(self, variables: Mapping[str, str]) -> RunningCommand:
         is_again = self._running is not None
         if self._running is not None:
             dead, self._running = self._running, None
@@ -309,7 +151,13 @@ class StdioPeer:
             error = self._unavailable(f"{self.problem}; it is started again in {wait:.0f} seconds")
             raise Resting(error.message, hint=error.hint)
         process = await CommandProcess.start(self._home, self.server, variables)
-        running = _Running(process, self.server.name, self._numbers, self._changed)
+        running = RunningCommand(
+            process,
+            self.server.name,
+            self._numbers,
+            shown=_hash_of(variables),
+            changed=self._changed,
+        )
         is_met = False
         try:
             async with asyncio.timeout(SERVER_OPEN_SECONDS_MAX):
@@ -330,7 +178,22 @@ class StdioPeer:
             self._changed()  # it may be another version by now
         return running
 
-    async def _meet(self, running: _Running) -> Discovered:
+    def _let_go(self, running: RunningCommand) -> None:
+        """Ask it nothing more; what it works on it may end.
+
+        The next one runs the same command: what it offers is looked at in its turn.
+        """
+        self._running = None
+        task = asyncio.create_task(running.leave())
+        self._leaving[task] = running
+        task.add_done_callback(self._left)
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        self._leaving.pop(task, None)
+        if not task.cancelled():
+            task.exception()
+
+    async def _meet(self, running: RunningCommand) -> Discovered:
         key = self.server.name
         if self._known.get(key) not in HANDSHAKE:
             wanted = Wanted(method="server/discover", capabilities=self._capabilities)
@@ -347,7 +210,7 @@ class StdioPeer:
         self._known[key] = said.version
         return said
 
-    def _started(self, task: asyncio.Task[_Running]) -> None:
+    def _started(self, task: asyncio.Task[RunningCommand]) -> None:
         self._starting = None
         if not task.cancelled():
             task.exception()
@@ -365,21 +228,6 @@ class StdioPeer:
         )
 
 
-class _Token(msgspec.Struct):
-    progressToken: int | str | None = None
-
-
-def _token_of(params: Raw) -> int | None:
-    """The number of the request that progress is told of."""
-    if b'"progressToken"' not in bytes(params):
-        return None
-    with contextlib.suppress(msgspec.DecodeError):
-        token = msgspec.json.decode(params, type=_Token).progressToken
-        if isinstance(token, int):
-            return token
-    return None
-
-
-def _with_token(params: Raw, token: Raw | bytes) -> bytes:
-    members: dict[str, Raw | bytes] = dict(msgspec.json.decode(params, type=dict[str, Raw]))
-    return joined(members | {_PROGRESS: bytes(token)})
+def _hash_of(variables: Mapping[str, str]) -> bytes:
+    """What tells values apart without keeping them."""
+    return hashlib.sha256(msgspec.json.encode(sorted(variables.items()))).digest()
