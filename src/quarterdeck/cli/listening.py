@@ -15,6 +15,7 @@ from typing import Final
 import uvicorn
 
 from quarterdeck.cli.local import Application
+from quarterdeck.cli.protocol import Protocol
 from quarterdeck.domain.errors import Invalid, Unavailable
 
 DRAIN_SECONDS: Final = 30  # for requests under way after a stop was asked for
@@ -84,7 +85,7 @@ async def serving(
     server = _Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=Protocol,
             ws="none",
             lifespan="off",
             log_level=logging.WARNING,

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-import aiohttp
 import msgspec
 import orjson
 from msgspec import Raw
@@ -31,6 +30,7 @@ from quarterdeck.domain.tools import McpBackend, Tool
 from quarterdeck.fleet.contracts import results_misfit
 from quarterdeck.upstream.credentials import Credentials
 from quarterdeck.upstream.models.lines import Lines
+from quarterdeck.upstream.pool import Pool
 from quarterdeck.upstream.tools.mcp_catalog import Catalog
 from quarterdeck.upstream.tools.mcp_peers import Peers
 from quarterdeck.upstream.tools.mcp_process import Home
@@ -184,7 +184,7 @@ class McpTools:
 
 def connected(
     home: Home,
-    session: aiohttp.ClientSession,
+    pool: Pool,
     *,
     checkpoint: Checkpoint,
     credentials: Credentials,
@@ -193,7 +193,7 @@ def connected(
     """The MCP servers of one process, none of them met yet."""
     clock, bindings = checkpoint.clock, checkpoint.bindings
     peers = Peers(
-        session=session,
+        pool=pool,
         credentials=credentials,
         bindings=bindings,
         home=home,
