@@ -36,7 +36,7 @@ from quarterdeck.upstream.requests import Unwritable, head_of, origin_of
 from quarterdeck.upstream.tools.http_answer import HttpAnswer, receipt_of
 from quarterdeck.upstream.tools.http_request import HttpRequest, build
 from quarterdeck.upstream.tools.receipts import failed, not_attempted
-from quarterdeck.upstream.tools.visits import Visit, visit
+from quarterdeck.upstream.tools.visits import Visit
 
 _UNSAID: Final = {
     "accept": "application/json, text/plain;q=0.9, */*;q=0.5",
@@ -82,7 +82,7 @@ class HttpTools:
             request = build(
                 backend, server.url or "", cleared.action.arguments, tool.key, cleared.action.id
             )
-            async with visit(cleared, server, self.lines) as made:
+            async with Visit(cleared, server, self.lines) as made:
                 shown = await self.credentials.at(cleared, server, tool)
                 call = _Call(self, cleared, tool, server, request, shown)
                 return await call.carried_out(made, detail)

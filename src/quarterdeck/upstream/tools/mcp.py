@@ -36,7 +36,7 @@ from quarterdeck.upstream.tools.mcp_peers import Peers
 from quarterdeck.upstream.tools.mcp_process import Home
 from quarterdeck.upstream.tools.mcp_stdio import LIST_CHANGED, Resting
 from quarterdeck.upstream.tools.receipts import failed, not_attempted
-from quarterdeck.upstream.tools.visits import visit
+from quarterdeck.upstream.tools.visits import Visit
 
 LAPSED: Final = "the clearance lapsed or something was frozen before it began"
 NOT_FITTING: Final = "result does not fit the contract"
@@ -95,7 +95,7 @@ class McpTools:
         try:
             definition = await self._pinned(tool, server, servers)
             wanted = self._wanted(cleared, ask, server, definition, servers)
-            async with visit(cleared, server, self.lines) as made:
+            async with Visit(cleared, server, self.lines) as made:
                 try:
                     hear = self._hearing(server, on_said)
                     answer = await self.peers.ask(cleared, server, wanted, hear)
