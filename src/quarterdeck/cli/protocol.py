@@ -52,5 +52,6 @@ class Protocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         # An answer to HEAD has no body to wait for.
         if cycle.scope["method"] != "HEAD":
-            cycle.transport = Joined(cycle.transport)  # type: ignore[assignment]
+            joined = Joined(cycle.transport)
+            cycle.transport = joined  # type: ignore[assignment]  # only written to and closed
         super()._start_asgi_task(cycle, app)
