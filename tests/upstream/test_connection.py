@@ -117,6 +117,16 @@ async def test_some_answers_have_no_body(head: bytes) -> None:
         assert pool.take(origin) is connection
 
 
+async def test_an_answer_to_head_has_no_body_whatever_its_length_says() -> None:
+    async with connected(raw(OK + b"content-length: 5\r\n\r\n")) as (pool, connection, origin):
+        await connection.ask(b"HEAD / HTTP/1.1\r\nhost: x\r\n\r\n", b"", SOON)
+        assert (connection.status, connection.header("content-length")) == (200, "5")
+        assert await connection.more() == b""
+        assert connection.is_whole
+        pool.give_back(connection)
+        assert pool.take(origin) is None, "its parser would wait for the body"
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -62,6 +62,7 @@ class Connection(asyncio.Protocol):
         self._timer_at = _FOREVER
         self._begin()
         self._asked = False
+        self._has_body = True
         self._reusable = True
 
     def _begin(self) -> None:
@@ -88,6 +89,7 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         self._begin()
         self._asked = True
+        self._has_body = not head.startswith(b"HEAD ")
         self._patience = patience
         self._until = self._loop.time() + patience.total
         self._expect(patience.first_byte)
@@ -239,6 +241,8 @@ class Connection(asyncio.Protocol):
         if self.status < 200:
             return
         self._headed = True
+        if not self._has_body:  # the parser does not know, and would take what comes next for one
+            self._whole, self._reusable = True, False
         self._framed = self.status in _BODILESS
         for name, value in self.headers:
             if name == "content-length" or (name == "transfer-encoding" and _is_chunked(value)):
