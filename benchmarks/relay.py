@@ -6,9 +6,9 @@ import uvicorn
 import uvloop
 from yarl import URL
 
-from quarterdeck.upstream.models.connection import Patience
-from quarterdeck.upstream.models.connections import origin_of
-from quarterdeck.upstream.models.pool import Pool
+from quarterdeck.upstream.connection import Patience
+from quarterdeck.upstream.pool import Pool
+from quarterdeck.upstream.requests import origin_of
 
 UPSTREAM = URL(sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:1/")
 ORIGIN = origin_of(UPSTREAM)

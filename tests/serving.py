@@ -11,6 +11,7 @@ from typing import Any
 import uvicorn
 
 from quarterdeck.assembly import House, application, house
+from quarterdeck.cli.protocol import Protocol
 from quarterdeck.domain.people import Caller
 from quarterdeck.services.runs import StartedRun
 from quarterdeck.settings import Settings
@@ -52,7 +53,7 @@ async def running(
         server = uvicorn.Server(
             uvicorn.Config(
                 application(built),
-                http="httptools",
+                http=Protocol,
                 ws="none",
                 lifespan="off",
                 access_log=False,

@@ -144,7 +144,7 @@ async def house(settings: Settings, *, role: str) -> AsyncIterator[House]:
         stack.push_async_callback(db.close)
         await _join(db, process, ids.new("inc"), alone=settings.database_url is None)
         stack.push_async_callback(_leave, db, process)
-        outside = await stack.enter_async_context(connections(clock))
+        outside = await stack.enter_async_context(connections())
         cookie_key = await Keyring(db, master, dice, {}).cookie_key()
         built = _build(settings, process, db, master, outside, cookie_key)
         stack.push_async_callback(built.tools.python.close)

@@ -113,7 +113,7 @@ def test_every_effect_takes_a_cleared_first() -> None:
         "upstream/credentials.py:of",
         "upstream/credentials.py:at",
         "upstream/tools/http.py:call",
-        "upstream/tools/visits.py:visit",
+        "upstream/tools/visits.py:__init__",
         "upstream/models/call.py:ask",
         "upstream/models/client.py:open",
         "upstream/tools/call.py:use",

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import json
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +32,7 @@ from quarterdeck.domain.servers import Server
 from quarterdeck.sources import SystemClock
 from quarterdeck.upstream.consents import Consents
 from quarterdeck.upstream.credentials import Shown
+from quarterdeck.upstream.pool import Pool
 from quarterdeck.upstream.tools.mcp_http import HttpPeer
 from quarterdeck.upstream.tools.mcp_listing import listed
 
@@ -208,7 +208,10 @@ async def play(url: str, told: Mapping[str, str]) -> None:
     server = Server(name=ServerName("suite"), protocol="mcp", url=url, command=())
     # A server that spoke the older era last time is not asked for the newer one again.
     known = {f"{server.name} {server.url}": version} if version in HANDSHAKE else {}
-    async with aiohttp.ClientSession(auto_decompress=False, trust_env=False) as session:
+    async with (
+        Pool() as pool,
+        aiohttp.ClientSession(auto_decompress=False, trust_env=False) as session,
+    ):
         consents = Consents(
             session=session, clock=SystemClock(), redirect_uri=REDIRECT, client_url=OURSELVES
         )
@@ -216,12 +219,11 @@ async def play(url: str, told: Mapping[str, str]) -> None:
         consents.preset = user.preset
         visit = Visit(server, Shown(server=server), context)
         visit.peer = HttpPeer(
-            session,
+            pool,
             server,
             capabilities=CAPABILITIES,
             instead=lambda shown, challenge: visit.dress(user.instead(shown, challenge)),
             known=known,
-            monotonic=time.monotonic,
         )
         try:
             await visit.look()

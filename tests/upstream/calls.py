@@ -23,9 +23,9 @@ from quarterdeck.upstream.credentials import Credentials
 from quarterdeck.upstream.models.client import Answer, ModelClient
 from quarterdeck.upstream.models.connections import Wireline
 from quarterdeck.upstream.models.lines import Lines
-from quarterdeck.upstream.models.pool import Pool
+from quarterdeck.upstream.pool import Pool
+from quarterdeck.upstream.sessions import open_session
 from quarterdeck.upstream.tokens import AccessTokens
-from quarterdeck.upstream.tools.sessions import open_session
 from tests.doubles import SeededDice
 
 PRICE = Price(input=150, output=600, cache_read=0, cache_write=0, reasoning=0, version="v1")
@@ -104,7 +104,7 @@ async def client(standing: Standing | None = None) -> AsyncIterator[ModelClient]
     """The client, with its own connections."""
     says = standing or Standing()
     clock, dice = SystemClock(), SeededDice(1)
-    async with Pool() as pool, open_session(clock.monotonic) as session:
+    async with Pool() as pool, open_session() as session:
         yield ModelClient(
             wireline=Wireline(pool, clock.monotonic),
             credentials=Credentials(

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from quarterdeck.domain.limits import VENDOR_BUFFER_BYTES_MAX, VENDOR_HEAD_BYTES_MAX
+from quarterdeck.domain.limits import UPSTREAM_BUFFER_BYTES_MAX, UPSTREAM_HEAD_BYTES_MAX
+from quarterdeck.upstream.connection import Connection, Interrupted, Patience
 from quarterdeck.upstream.models.client import Unanswered
-from quarterdeck.upstream.models.connection import Connection, Interrupted, Patience
-from quarterdeck.upstream.models.pool import Origin, Pool, Unreachable
+from quarterdeck.upstream.pool import Origin, Pool, Unreachable
 from tests.upstream.calls import HEADERS, Standing, cleared_call, client, vendor_of
 from tests.vendors import ANSWER, Step, nobody, says, vendor
 from tests.vendors import Connection as Caller
@@ -117,6 +117,16 @@ async def test_some_answers_have_no_body(head: bytes) -> None:
         assert pool.take(origin) is connection
 
 
+async def test_an_answer_to_head_has_no_body_whatever_its_length_says() -> None:
+    async with connected(raw(OK + b"content-length: 5\r\n\r\n")) as (pool, connection, origin):
+        await connection.ask(b"HEAD / HTTP/1.1\r\nhost: x\r\n\r\n", b"", SOON)
+        assert (connection.status, connection.header("content-length")) == (200, "5")
+        assert await connection.more() == b""
+        assert connection.is_whole
+        pool.give_back(connection)
+        assert pool.take(origin) is None, "its parser would wait for the body"
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -151,8 +161,8 @@ async def test_an_answer_that_was_not_read_to_its_end_is_not_used_again() -> Non
         OK + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\nhello",
         OK + b"content-length: -5\r\n\r\nhello",
         OK + b"transfer-encoding: chunked\r\n\r\nhello",
-        OK + b"x: " + b"y" * 2 * VENDOR_HEAD_BYTES_MAX,
-        b"HTTP/1.1 100 Continue\r\n\r\n" * (VENDOR_HEAD_BYTES_MAX // 10),
+        OK + b"x: " + b"y" * 2 * UPSTREAM_HEAD_BYTES_MAX,
+        b"HTTP/1.1 100 Continue\r\n\r\n" * (UPSTREAM_HEAD_BYTES_MAX // 10),
     ],
 )
 async def test_what_is_no_http_or_has_no_end_fails_at_once(answer: bytes) -> None:
@@ -207,7 +217,7 @@ async def test_a_slow_reader_slows_the_vendor_and_is_not_its_silence() -> None:
     async with connected(generous) as (pool, connection, origin):
         await connection.ask(HEAD, b"{}", patience)
         await asyncio.sleep(0.5)  # longer than any silence may be
-        assert connection._held < VENDOR_BUFFER_BYTES_MAX + 512 * 1024
+        assert connection._held < UPSTREAM_BUFFER_BYTES_MAX + 512 * 1024
         assert sent < size, "the rest waits at the vendor"
         read = 0
         while more := await connection.more():

@@ -25,8 +25,8 @@ from quarterdeck.store.database import Database
 from quarterdeck.store.keys import rewrap
 from quarterdeck.store.secrets import find_kept
 from quarterdeck.upstream.credentials import Credentials
+from quarterdeck.upstream.sessions import open_session
 from quarterdeck.upstream.tokens import AccessTokens, SecretRefused
-from quarterdeck.upstream.tools.sessions import open_session
 from tests.doubles import SteppingClock
 from tests.serving import OWNER
 from tests.upstream.acting import Acting, acting
@@ -247,7 +247,7 @@ async def test_a_client_is_exchanged_for_a_token_that_is_kept(tmp_path: Path) ->
 
 
 async def test_a_token_is_asked_for_as_the_standard_says() -> None:
-    async with api(issuer()) as login, open_session(SteppingClock().monotonic) as session:
+    async with api(issuer()) as login, open_session() as session:
         tokens = AccessTokens(session=session, clock=SteppingClock())
         assert await tokens.of(server_at(login.url), VALUE) == "tok-1"
         [asked] = login.asked
@@ -261,7 +261,7 @@ async def test_a_token_is_asked_for_as_the_standard_says() -> None:
 
 async def test_a_token_is_fetched_once_however_many_wait_and_whoever_leaves() -> None:
     held = asyncio.Event()
-    async with api(issuer()) as login, open_session(SteppingClock().monotonic) as session:
+    async with api(issuer()) as login, open_session() as session:
         tokens = AccessTokens(session=session, clock=SteppingClock())
         server = server_at(login.url)
         waiting = [asyncio.create_task(tokens.of(server, VALUE)) for _ in range(20)]
@@ -282,7 +282,7 @@ async def test_a_token_is_replaced_shortly_before_its_end(
     said: object, good: float, over: float
 ) -> None:
     clock = SteppingClock()
-    async with api(issuer(said)) as login, open_session(clock.monotonic) as session:
+    async with api(issuer(said)) as login, open_session() as session:
         tokens, server = AccessTokens(session=session, clock=clock), server_at(login.url)
         assert await tokens.of(server, VALUE) == "tok-1"
         clock.push(good)
@@ -292,7 +292,7 @@ async def test_a_token_is_replaced_shortly_before_its_end(
 
 
 async def test_tokens_of_different_clients_are_kept_apart() -> None:
-    async with api(issuer()) as login, open_session(SteppingClock().monotonic) as session:
+    async with api(issuer()) as login, open_session() as session:
         tokens, server = AccessTokens(session=session, clock=SteppingClock()), server_at(login.url)
         found = [
             await tokens.of(server, VALUE),
@@ -348,7 +348,7 @@ async def test_a_token_that_cannot_be_had_says_why_and_shows_nothing(
     said: bytes, because: str, kind: type[Unavailable]
 ) -> None:
     clock = SteppingClock()
-    async with api(lambda _: said) as login, open_session(clock.monotonic) as session:
+    async with api(lambda _: said) as login, open_session() as session:
         tokens = AccessTokens(session=session, clock=clock)
         with pytest.raises(kind) as refused:
             await tokens.of(server_at(login.url), VALUE)

@@ -29,7 +29,7 @@ from quarterdeck.gateways.mcp.issuers import Issuers
 from quarterdeck.gateways.mcp.oauth import metadata_url
 from quarterdeck.gateways.mcp.tokens import NotGood, opened
 from quarterdeck.upstream.destinations import open_public_session
-from quarterdeck.upstream.tools.sessions import open_session
+from quarterdeck.upstream.sessions import open_session
 from tests.doubles import SteppingClock
 from tests.node.provider import DESKTOP, Key, provider
 from tests.serving import OWNER, Running, running
@@ -246,7 +246,7 @@ async def test_opaque_tokens_and_those_of_another_audience_are_not_good(tmp_path
 
 async def test_a_provider_that_rotates_its_keys_is_asked_again(tmp_path: Path) -> None:
     clock = SteppingClock()
-    async with open_session(clock.monotonic) as named, open_public_session() as public:
+    async with open_session() as named, open_public_session() as public:
         issuers = Issuers(named=named, public=public, clock=clock)
         async with provider(tmp_path) as before:
             known = await issuers.keys(before.url)
@@ -459,7 +459,7 @@ async def test_agents_come_in_beside_people(tmp_path: Path) -> None:
 
 async def _keys(issuer: Login, clock: SteppingClock | None = None) -> Any:
     stepping = clock or SteppingClock()
-    async with open_session(stepping.monotonic) as named, open_public_session() as public:
+    async with open_session() as named, open_public_session() as public:
         return await Issuers(named=named, public=public, clock=stepping).keys(issuer.url)
 
 
@@ -510,7 +510,7 @@ async def test_an_issuer_that_is_away_shuts_nobody_out_for_an_hour() -> None:
     clock = SteppingClock()
     async with (
         login() as issuer,
-        open_session(clock.monotonic) as named,
+        open_session() as named,
         open_public_session() as public,
     ):
         issuers = Issuers(named=named, public=public, clock=clock)
@@ -531,7 +531,7 @@ async def test_an_issuer_that_was_never_there_is_asked_now_and_then() -> None:
     clock = SteppingClock()
     async with (
         login() as issuer,
-        open_session(clock.monotonic) as named,
+        open_session() as named,
         open_public_session() as public,
     ):
         assert issuer.api is not None

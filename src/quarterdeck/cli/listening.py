@@ -14,6 +14,7 @@ from typing import Final
 import uvicorn
 
 from quarterdeck.cli.local import Application
+from quarterdeck.cli.protocol import Protocol
 from quarterdeck.domain.errors import Invalid, Unavailable
 from quarterdeck.loops.give_back_memory import trim
 
@@ -74,7 +75,7 @@ async def serving(
     server = _Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=Protocol,
             ws="none",
             lifespan="off",
             log_level=logging.WARNING,

@@ -7,6 +7,7 @@ is in quarantine: neither listed nor called, until an owner releases exactly tha
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -145,6 +146,7 @@ def granted_hashes(tool: Tool, identity: str, releases: Releases) -> frozenset[s
     return released if backend.pin is None else released | {backend.pin}
 
 
+@lru_cache(maxsize=1024)
 def verdict_of(tool: str, judgement: Judgement) -> Verdict:
     """What the checkpoint is told of a tool by its contract's name."""
     if judgement == "pinned":

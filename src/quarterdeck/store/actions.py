@@ -65,6 +65,8 @@ _IN_STATE: Final = {
         for state in ("failed", "not_attempted", "refused", "held", "suggested", "in_doubt")
     },
 }
+# Few have begun anywhere, and there may be thousands in one run: so those few are looked through.
+BEGUN_IN_RUN: Final = " from actions where state = 'begun' and process > '' and run || '' = :run"
 
 # What the leaf of an admission, and of a settlement, commits to: columns of the action's row.
 ADMITTED: Final = (

@@ -11,6 +11,7 @@ from quarterdeck.domain.labels import Labels
 from quarterdeck.domain.limits import RUN_CREDENTIAL_SECONDS
 from quarterdeck.domain.runs import RunFilters, RunIdentity, RunOutcome
 from quarterdeck.sources import ID_CHARACTERS, earliest_id, latest_id
+from quarterdeck.store.actions import BEGUN_IN_RUN
 from quarterdeck.store.database import NEVER_QUEUED, Need, Reading, Row, Transaction
 
 _INSERT: Final = """
@@ -37,7 +38,10 @@ _WORD: Final = "exists (select 1 from run_words where word = :w{} and run = r.id
 # Of most runs there are few actions, and those in doubt are few altogether.
 _HAVING: Final = {
     **{
-        state: f"exists (select 1 from actions a where a.run = r.id and a.state = '{state}')"  # noqa: S608  a fixed word
+        state: (
+            f"exists (select 1 from actions a where a.run = r.id and a.state = '{state}'"  # noqa: S608  a fixed word
+            " and a.state <> 'done' and a.state <> 'begun')"
+        )
         for state in ("failed", "refused", "held", "suggested", "not_attempted")
     },
     "in_doubt": (
@@ -278,8 +282,11 @@ def forget_sealing_key(tx: Transaction, run: RunId) -> None:
     What was held can be proposed no more; a suggestion can still be carried out as it was.
     """
     tx.execute(
-        "update runs set sealing_key = null where id = :run and state <> 'running' and not exists"
-        " (select 1 from actions where run = :run and state in ('begun', 'in_doubt'))"
+        "update runs set sealing_key = null"  # noqa: S608  fixed words
+        " where id = :run and state <> 'running' and not exists"
+        " (select 1 from actions where run = :run and state = 'in_doubt'"
+        " and state <> 'done' and state <> 'begun')"
+        f" and not exists (select 1{BEGUN_IN_RUN})"
         " and not exists (select 1 from suggestions where run = :run and state = 'open')",
         {"run": run},
     )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from quarterdeck.store.actions import BEGUN_IN_RUN
 from quarterdeck.store.database import Reading, Row
 
 _WINDOW: Final = """
@@ -10,12 +11,18 @@ select a.*
 from (select id from actions where run = :run order by id limit :rows offset :offset) page
 join actions a on a.id = page.id order by a.id
 """
-# Sorting ids found by state is quicker than walking the whole run for the few that match.
 _WINDOW_OF_STATES: Final = """
 select a.* from (select id from actions where run = :run and state in ({states})
-  order by id || '' limit :rows offset :offset) page
+  order by id limit :rows offset :offset) page
 join actions a on a.id = page.id order by a.id
 """
+# Sorting ids found by state is quicker than walking the whole run for the few that match.
+_WINDOW_OF_FEW: Final = """
+select a.* from (select id from actions where run = :run and state in ({states})
+  and state <> 'done' and state <> 'begun' order by id || '' limit :rows offset :offset) page
+join actions a on a.id = page.id order by a.id
+"""
+_MANY: Final = frozenset(("done", "begun"))
 _OPENS_WITH_MODEL: Final = """
 select 1 as found from (select id, kind from actions where run = :run order by id limit 50) f
 where f.kind = 'model' limit 1
@@ -31,7 +38,8 @@ def window(
         return list(tx.rows(_WINDOW, params))
     named = {f"s{number}": state for number, state in enumerate(states)}
     listed = ", ".join(f":{name}" for name in named)
-    return list(tx.rows(_WINDOW_OF_STATES.format(states=listed), {**params, **named}))
+    sql = _WINDOW_OF_FEW if _MANY.isdisjoint(states) else _WINDOW_OF_STATES
+    return list(tx.rows(sql.format(states=listed), {**params, **named}))
 
 
 def place_of(tx: Reading, run: str, action: str) -> int:
@@ -67,16 +75,18 @@ def is_led_by_a_model(tx: Reading, run: str) -> bool:
 def stamp(tx: Reading, run: str) -> tuple[object, ...]:
     """What differs as soon as anything of the run does: a few steps into indexes."""
     newest = tx.row("select max(id) as id from actions where run = :run", {"run": run})
-    open_ones = tx.rows(
-        "select state, count(*) as actions from actions where run = :run"
-        " and state in ('begun', 'in_doubt') group by state order by state",
+    open_ones = tx.row(
+        f"select (select count(*){BEGUN_IN_RUN}) as begun,"  # noqa: S608  fixed words
+        " (select count(*) from actions where run = :run and state = 'in_doubt'"
+        " and state <> 'done' and state <> 'begun') as in_doubt",
         {"run": run},
     )
     row = tx.row("select state, labels from runs where id = :run", {"run": run})
     assert newest is not None, "aggregates always answer"
+    assert open_ones is not None, "aggregates always answer"
     return (
         newest["id"],
-        tuple((r["state"], r["actions"]) for r in open_ones),
+        (open_ones["begun"], open_ones["in_doubt"]),
         None if row is None else (row["state"], row["labels"]),
     )
 

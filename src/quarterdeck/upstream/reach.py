@@ -8,41 +8,40 @@ import aiohttp
 
 from quarterdeck.checkpoint.checkpoint import Checkpoint
 from quarterdeck.settings import Settings
-from quarterdeck.sources import Clock
 from quarterdeck.upstream.consents import ServerConsents
 from quarterdeck.upstream.credentials import Credentials
 from quarterdeck.upstream.destinations import open_public_session
 from quarterdeck.upstream.models.client import ModelClient
 from quarterdeck.upstream.models.connections import Wireline
 from quarterdeck.upstream.models.lines import Lines
-from quarterdeck.upstream.models.pool import Pool
+from quarterdeck.upstream.pool import Pool
+from quarterdeck.upstream.sessions import open_session
 from quarterdeck.upstream.tokens import AccessTokens
 from quarterdeck.upstream.tools.call import ToolCalls
 from quarterdeck.upstream.tools.http import HttpTools
 from quarterdeck.upstream.tools.mcp import connected
 from quarterdeck.upstream.tools.mcp_process import Home
 from quarterdeck.upstream.tools.python import PythonTools
-from quarterdeck.upstream.tools.sessions import open_session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connections:
-    """What goes over the network: to vendors, to what the fleet names, to public addresses only."""
+    """What goes over the network.
 
-    vendors: Pool
+    `pool` leads to vendors and servers, `named` to what else the fleet names, `public` to public
+    addresses only.
+    """
+
+    pool: Pool
     named: aiohttp.ClientSession
     public: aiohttp.ClientSession
 
 
 @asynccontextmanager
-async def connections(clock: Clock) -> AsyncIterator[Connections]:
+async def connections() -> AsyncIterator[Connections]:
     """Open while the process lives."""
-    async with (
-        Pool() as vendors,
-        open_session(clock.monotonic) as named,
-        open_public_session() as public,
-    ):
-        yield Connections(vendors=vendors, named=named, public=public)
+    async with Pool() as pool, open_session() as named, open_public_session() as public:
+        yield Connections(pool=pool, named=named, public=public)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +71,7 @@ def reach(settings: Settings, checkpoint: Checkpoint, outside: Connections) -> R
         consents=consents,
     )
     models = ModelClient(
-        wireline=Wireline(outside.vendors, clock.monotonic),
+        wireline=Wireline(outside.pool, clock.monotonic),
         credentials=credentials,
         lines=vendors,
         clock=clock,
@@ -81,7 +80,7 @@ def reach(settings: Settings, checkpoint: Checkpoint, outside: Connections) -> R
         may_go_on=checkpoint.may_go_on,
     )
     http = HttpTools(
-        session=named,
+        pool=outside.pool,
         bindings=checkpoint.bindings,
         credentials=credentials,
         lines=servers,
@@ -92,7 +91,7 @@ def reach(settings: Settings, checkpoint: Checkpoint, outside: Connections) -> R
     )
     mcp = connected(
         Home(folder=settings.folder / "servers", private=private),
-        named,
+        outside.pool,
         checkpoint=checkpoint,
         credentials=credentials,
         lines=servers,

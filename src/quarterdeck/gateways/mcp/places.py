@@ -6,6 +6,7 @@ listen by or were told that agents reach us by.
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from quarterdeck.domain.mcp.errors import FORBIDDEN, Fault
@@ -31,18 +32,20 @@ class Places:
         """Raise Fault where Host or Origin is not one of ours."""
         sent = scope["headers"]
         host = headers.find(sent, b"host")
-        if host is not None and not self._is_ours(f"//{host}"):
+        if host is not None and not _is_ours(f"//{host}", self.names):
             raise Fault(FORBIDDEN, "This host is not served here", status=403)
         origin = headers.find(sent, b"origin")
-        if origin is not None and not self._is_ours(origin):
+        if origin is not None and not _is_ours(origin, self.names):
             raise Fault(FORBIDDEN, "This origin is not served here", status=403)
 
-    def _is_ours(self, url: str) -> bool:
-        try:
-            name = urlsplit(url).hostname
-        except ValueError:
-            return False
-        return name is not None and (name in self.names or _is_address(name))
+
+@lru_cache(maxsize=64)
+def _is_ours(url: str, names: frozenset[str]) -> bool:
+    try:
+        name = urlsplit(url).hostname
+    except ValueError:
+        return False
+    return name is not None and (name in names or _is_address(name))
 
 
 def _is_address(name: str) -> bool:

@@ -17,14 +17,13 @@ from quarterdeck.domain.actions import Cleared, Receipt
 from quarterdeck.domain.attempts import Attempt, AttemptEnd
 from quarterdeck.domain.fleets import Timeouts, Vendor
 from quarterdeck.domain.limits import (
-    CLOSED_WHILE_SENDING_MILLISECONDS_MAX,
-    VENDOR_ADDRESSES_MAX,
+    UPSTREAM_ADDRESSES_MAX,
     VENDOR_ERROR_BYTES_MAX,
     VENDOR_ERROR_SECONDS_MAX,
 )
-from quarterdeck.upstream.models.connection import Connection, Interrupted, Patience
-from quarterdeck.upstream.models.pool import Origin, Pool, Unreachable
-from quarterdeck.upstream.models.sigv4 import host_of
+from quarterdeck.upstream.connection import Connection, Interrupted, Patience
+from quarterdeck.upstream.pool import Crossed, Pool, Unreachable
+from quarterdeck.upstream.requests import Unwritable, head_of, origin_of
 
 
 class OnEnd(Protocol):
@@ -47,24 +46,10 @@ class Failed(Exception):
         self.retry_after = retry_after
 
 
-@lru_cache(maxsize=VENDOR_ADDRESSES_MAX)
+@lru_cache(maxsize=UPSTREAM_ADDRESSES_MAX)
 def url_of(base_url: str, path: str) -> URL:
     """The address of a call. Parsing one costs more than looking it up."""
     return URL(base_url.rstrip("/") + path, encoded=True)
-
-
-@lru_cache(maxsize=VENDOR_ADDRESSES_MAX)
-def origin_of(url: URL) -> Origin:
-    """Where a call connects to."""
-    assert url.host is not None, "fleet files name no address without a host"
-    assert url.port is not None
-    return Origin(url.host, url.port, url.scheme == "https")
-
-
-@lru_cache(maxsize=VENDOR_ADDRESSES_MAX)
-def _opening(url: URL) -> str:
-    """The lines that every request to this address begins with."""
-    return f"POST {url.raw_path_qs} HTTP/1.1\r\nhost: {host_of(url)}\r\n"
 
 
 @lru_cache(maxsize=256)
@@ -209,21 +194,23 @@ class Wireline:
         """One attempt of a cleared call: its answer from the first byte on, or Failed."""
         assert cleared.action.kind == "model"
         started, timeouts = self.monotonic(), request.vendor.timeouts
-        head, origin = head_of(request), origin_of(request.url)
         total = min(timeouts.total, request.seconds_left)
-        connection = self.pool.take(origin)
-        is_new = connection is None
+        connection: Connection | None = None
         try:
-            connection = connection or await self.pool.connect(origin, min(timeouts.connect, total))
-            await connection.ask(head, request.body, _patience(timeouts, total))
+            connection = await self.pool.ask(
+                origin_of(request.url),
+                head_of("POST", request.url, request.headers, request.body),
+                request.body,
+                _patience(timeouts, total),
+                connect=min(timeouts.connect, total),
+            )
             first = await connection.more()
         except BaseException as error:
             if connection is not None:  # also where the caller has left: the vendor stops then
                 connection.close()
             if not isinstance(error, Unreachable | Interrupted):
                 raise
-            took = milliseconds(self.monotonic() - started)
-            raise _failed(request.vendor, error, is_new=is_new, took_ms=took) from error
+            raise _failed(request.vendor, error) from error
         return Answer(
             connection.status,
             connection.headers,
@@ -237,33 +224,13 @@ class Wireline:
         )
 
 
-def head_of(request: Request) -> bytes:
-    """What goes before the body. Failed if it holds what would end a header before its time."""
-    said = "".join([f"{name}: {value}\r\n" for name, value in request.headers.items()])
-    head = f"{_opening(request.url)}{said}content-length: {len(request.body)}\r\n\r\n"
-    ends = len(request.headers) + 4
-    if head.count("\n") != ends or head.count("\r") != ends or "\0" in head or not _is_latin(head):
-        raise Failed("not_tried", "a header that would be sent holds what no header may")
-    return head.encode("latin-1")
-
-
-def _is_latin(text: str) -> bool:
-    return text.isascii() or max(text) <= "\xff"
-
-
-def _failed(
-    vendor: Vendor, error: Unreachable | Interrupted, *, is_new: bool, took_ms: int
-) -> Failed:
-    """What an error says about how far the attempt had come.
-
-    A server that closes an idle connection never reads what crosses its goodbye. It shows as an
-    end without one byte of an answer, at once, on a connection that was used before; the same on a
-    new connection, or after a while, may be a vendor that died at work.
-    """
+def _failed(vendor: Vendor, error: Unreachable | Interrupted) -> Failed:
+    """What an error says about how far the attempt had come."""
+    if isinstance(error, Unwritable):
+        return Failed("not_tried", str(error))
     if isinstance(error, Unreachable):
         return Failed("unreachable", f"cannot reach vendor `{vendor.name}`: {error}")
-    soon = took_ms <= CLOSED_WHILE_SENDING_MILLISECONDS_MAX
-    if error.dropped and not error.said and soon and not is_new:
+    if isinstance(error, Crossed):
         return Failed("closed", f"vendor `{vendor.name}` closed the connection as it was used")
     return Failed("unanswered", f"vendor `{vendor.name}` did not answer: {error}")
 

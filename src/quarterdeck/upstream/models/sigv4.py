@@ -15,6 +15,7 @@ from urllib.parse import quote
 from yarl import URL
 
 from quarterdeck.domain.errors import Unavailable
+from quarterdeck.upstream.requests import host_of
 
 SERVICE: Final = "bedrock"
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
@@ -76,10 +77,3 @@ def _signing_key(secret: str, scope: str) -> bytes:
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
     return key
-
-
-def host_of(url: URL) -> str:
-    """The host as it is sent: without a port that goes without saying."""
-    host = url.raw_host or ""
-    host = f"[{host}]" if ":" in host else host
-    return host if url.is_default_port() or url.port is None else f"{host}:{url.port}"

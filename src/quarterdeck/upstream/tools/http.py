@@ -10,10 +10,8 @@ Deliberately absent: redirects, cookies, compressed answers, streams.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-import aiohttp
 from msgspec.structs import replace
 from yarl import URL
 
@@ -30,20 +28,16 @@ from quarterdeck.domain.limits import (
 from quarterdeck.domain.servers import Server
 from quarterdeck.domain.tools import HttpBackend, Tool
 from quarterdeck.sources import Clock, Dice
+from quarterdeck.upstream.connection import PATIENT, Connection, Interrupted
 from quarterdeck.upstream.credentials import Credentials, Shown
 from quarterdeck.upstream.models.lines import Lines
+from quarterdeck.upstream.pool import Crossed, Pool, Unreachable
+from quarterdeck.upstream.requests import Unwritable, head_of, origin_of
 from quarterdeck.upstream.tools.http_answer import HttpAnswer, receipt_of
 from quarterdeck.upstream.tools.http_request import HttpRequest, build
 from quarterdeck.upstream.tools.receipts import failed, not_attempted
-from quarterdeck.upstream.tools.sessions import closed_as_used
-from quarterdeck.upstream.tools.visits import Visit, visit
+from quarterdeck.upstream.tools.visits import Visit
 
-_BROKEN: Final = (aiohttp.ClientError, ConnectionError, OSError, ValueError)
-_NOT_SENT: Final = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ConnectionTimeoutError,
-    aiohttp.InvalidURL,
-)
 _UNSAID: Final = {
     "accept": "application/json, text/plain;q=0.9, */*;q=0.5",
     "accept-encoding": "identity",
@@ -65,7 +59,7 @@ class Lost(NamedTuple):
 class HttpTools:
     """Carries out operations of HTTP APIs."""
 
-    session: aiohttp.ClientSession
+    pool: Pool
     bindings: Bindings
     credentials: Credentials
     lines: Lines
@@ -88,7 +82,7 @@ class HttpTools:
             request = build(
                 backend, server.url or "", cleared.action.arguments, tool.key, cleared.action.id
             )
-            async with visit(cleared, server, self.lines) as made:
+            async with Visit(cleared, server, self.lines) as made:
                 shown = await self.credentials.at(cleared, server, tool)
                 call = _Call(self, cleared, tool, server, request, shown)
                 return await call.carried_out(made, detail)
@@ -96,7 +90,7 @@ class HttpTools:
             return not_attempted(error, detail)
 
     async def close(self) -> None:
-        """Nothing is kept: the session is the process's."""
+        """Nothing is kept: the connections are the process's."""
 
 
 class _Call:
@@ -182,70 +176,69 @@ class _Call:
         return True
 
     async def _attempt(self) -> HttpAnswer | Lost:
-        tools, request = self.tools, self.request
+        tools = self.tools
         # The last look before the first byte leaves. What was sent once has begun in time.
         if not (tools.may_go_on if self.is_sent else tools.is_current)(self.cleared):
             if self.is_sent:  # so nobody may say that it was not attempted
                 raise TimeoutError(LAPSED)
             raise Unavailable(LAPSED, hint="propose it again")
-        began, was_sent, self.is_sent = tools.clock.monotonic(), self.is_sent, True
-        response: aiohttp.ClientResponse | None = None
+        was_sent, self.is_sent = self.is_sent, True
+        response: Connection | None = None
         try:
-            response = await tools.session.request(
-                request.method,
-                URL(request.url, encoded=True),
-                data=request.body,
-                headers={**_UNSAID, **request.headers, **self.shown.headers},
-                allow_redirects=False,
-                timeout=_connecting(self.tool.timeout_seconds),
-            )
+            response = await self._asked()
             answer = await _read(response)
-        except _BROKEN as error:
-            lost = self._loss(error, response, began)
+        except (Unreachable, Interrupted) as error:
+            lost = _loss(error)
             self.is_sent = was_sent or lost.loss == "unanswered"
             return lost
         finally:
             if response is not None:
-                response.release() if response.content.at_eof() else response.close()
+                tools.pool.give_back(response)
         return replace(answer, body=self.shown.scrubbed(answer.body))
 
-    def _loss(
-        self, error: BaseException, response: aiohttp.ClientResponse | None, began: float
-    ) -> Lost:
-        """What an error says about how far the attempt had come."""
-        tools = self.tools
-        if isinstance(error, _NOT_SENT):
-            return Lost("unreachable", f"it cannot be reached ({type(error).__name__})")
-        if response is None and isinstance(error, ValueError | aiohttp.InvalidURL):
-            return Lost("unreachable", "the request cannot be written")
-        now = tools.clock.monotonic()
-        if response is None and closed_as_used(tools.session, error, began=began, now=now):
-            return Lost("closed", "it closed the connection as it was used")
-        return Lost("unanswered", f"it did not answer ({type(error).__name__})")
+    async def _asked(self) -> Connection:
+        request = self.request
+        try:
+            url = URL(request.url, encoded=True)
+        except ValueError as error:
+            raise Unwritable("no URL") from error
+        headers = {**_UNSAID, **request.headers, **self.shown.headers}
+        # The whole of a call has its own bound; until its part of it ends nothing was sent.
+        connect = min(VENDOR_CONNECT_SECONDS_DEFAULT, 0.9 * self.tool.timeout_seconds)
+        return await self.tools.pool.ask(
+            origin_of(url),
+            head_of(request.method, url, headers, request.body),
+            request.body or b"",
+            PATIENT,
+            connect=connect,
+        )
 
 
-@lru_cache(maxsize=64)
-def _connecting(seconds: int) -> aiohttp.ClientTimeout:
-    """The bound on connecting, within that on the whole call: until it ends nothing was sent."""
-    return aiohttp.ClientTimeout(
-        total=None, connect=min(VENDOR_CONNECT_SECONDS_DEFAULT, 0.9 * seconds)
-    )
+def _loss(error: Unreachable | Interrupted) -> Lost:
+    """What an error says about how far the attempt had come; addresses are nobody's business."""
+    kind = type(error.__cause__ or error).__name__
+    if isinstance(error, Unwritable):
+        return Lost("unreachable", "the request cannot be written")
+    if isinstance(error, Unreachable):
+        return Lost("unreachable", f"it cannot be reached ({kind})")
+    if isinstance(error, Crossed):
+        return Lost("closed", "it closed the connection as it was used")
+    return Lost("unanswered", f"it did not answer: {error}")
 
 
-async def _read(response: aiohttp.ClientResponse) -> HttpAnswer:
+async def _read(response: Connection) -> HttpAnswer:
     """The answer, as far as it is kept: one that is too long is not read to its end."""
     most = TOOL_RESULT_BYTES_MAX if response.status < 300 else HTTP_ERROR_BYTES_MAX
     body = bytearray()
-    is_whole = True
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > most:
-            is_whole = False
+    while len(body) <= most:
+        chunk = await response.more()
+        if not chunk:
             break
+        body += chunk
     return HttpAnswer(
         status=response.status,
-        content_type=response.headers.get("content-type", ""),
-        encoding=response.headers.get("content-encoding", ""),
+        content_type=response.header("content-type"),
+        encoding=response.header("content-encoding"),
         body=bytes(body[:most]),
-        is_whole=is_whole,
+        is_whole=len(body) <= most,
     )

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-import aiohttp
 import msgspec
 import orjson
 from msgspec import Raw
@@ -31,13 +30,14 @@ from quarterdeck.domain.tools import McpBackend, Tool
 from quarterdeck.fleet.contracts import results_misfit
 from quarterdeck.upstream.credentials import Credentials
 from quarterdeck.upstream.models.lines import Lines
+from quarterdeck.upstream.pool import Pool
 from quarterdeck.upstream.tools.mcp_catalog import Catalog
 from quarterdeck.upstream.tools.mcp_peers import Peers
 from quarterdeck.upstream.tools.mcp_process import Home
 from quarterdeck.upstream.tools.mcp_running import LIST_CHANGED
 from quarterdeck.upstream.tools.mcp_stdio import Resting
 from quarterdeck.upstream.tools.receipts import failed, not_attempted
-from quarterdeck.upstream.tools.visits import visit
+from quarterdeck.upstream.tools.visits import Visit
 
 LAPSED: Final = "the clearance lapsed or something was frozen before it began"
 NOT_FITTING: Final = "result does not fit the contract"
@@ -96,7 +96,7 @@ class McpTools:
         try:
             definition = await self._pinned(tool, server, servers)
             wanted = self._wanted(cleared, ask, server, definition, servers)
-            async with visit(cleared, server, self.lines) as made:
+            async with Visit(cleared, server, self.lines) as made:
                 try:
                     hear = self._hearing(server, on_said)
                     answer = await self.peers.ask(cleared, server, wanted, hear)
@@ -189,7 +189,7 @@ class McpTools:
 
 def connected(
     home: Home,
-    session: aiohttp.ClientSession,
+    pool: Pool,
     *,
     checkpoint: Checkpoint,
     credentials: Credentials,
@@ -198,7 +198,7 @@ def connected(
     """The MCP servers of one process, none of them met yet."""
     clock, bindings = checkpoint.clock, checkpoint.bindings
     peers = Peers(
-        session=session,
+        pool=pool,
         credentials=credentials,
         bindings=bindings,
         home=home,

@@ -8,12 +8,9 @@ before it looked is sent twice: a credential (401), a session it forgot (404), a
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from typing import Final
-
-import aiohttp
 
 from quarterdeck.domain.consents import Challenge
 from quarterdeck.domain.errors import Unavailable
@@ -40,12 +37,13 @@ from quarterdeck.domain.mcp.exchanges import (
     written,
 )
 from quarterdeck.domain.servers import Server
+from quarterdeck.upstream.connection import Connection
 from quarterdeck.upstream.credentials import Shown
-from quarterdeck.upstream.tools.mcp_endpoint import BROKEN, NOT_SENT, Endpoint, refusal
+from quarterdeck.upstream.pool import Crossed, Pool, Unreachable
+from quarterdeck.upstream.tools.mcp_endpoint import BROKEN, Endpoint, refusal
 from quarterdeck.upstream.tools.mcp_listening import Listening
 from quarterdeck.upstream.tools.mcp_opening import Instead, Opened, Opening
 from quarterdeck.upstream.tools.mcp_stream import Place, body_of, messages
-from quarterdeck.upstream.tools.sessions import closed_as_used
 
 TRIES_MAX: Final = 3
 NONE_ASKED: Final = b"{}"
@@ -72,8 +70,7 @@ class _Sending:
     on_said: OnSaid | None
     opened: Opened | None = None
     number: int = 0
-    #: When its first byte left; nothing before that.
-    begun: float | None = None
+    is_begun: bool = False
     is_heard: bool = False
 
     def headers(self) -> dict[str, str]:
@@ -90,24 +87,21 @@ class HttpPeer:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        pool: Pool,
         server: Server,
         *,
         capabilities: bytes,
         instead: Instead,
         known: dict[str, str],
-        monotonic: Callable[[], float],
     ) -> None:
         assert server.url is not None, "a server behind a command is another peer"
         self.server = server
-        self._session = session
-        self._endpoint = Endpoint(session, server.url)
+        self._endpoint = Endpoint(pool, server.url)
         self._numbers = count(1)
         self._opening = Opening(self._endpoint, capabilities, instead, self._numbers)
         self._listening = Listening(self._endpoint) if capabilities != NONE_ASKED else None
         self._instead = instead
         self._known = known
-        self._monotonic = monotonic
         self._opened: Opened | None = None
         self._being_opened: asyncio.Task[Opened] | None = None
         self._shown = Shown(server=server)
@@ -125,7 +119,7 @@ class HttpPeer:
                 sending.opened = await self._open(shown)
                 return await self._asked(sending)
         except TimeoutError as error:
-            if sending.begun is None:
+            if not sending.is_begun:
                 raise self._unavailable("it was not ready in time") from error
             raise TimeoutError(f"server `{self.server.name}` did not answer in time") from error
         except (*BROKEN, Unreadable) as error:
@@ -156,7 +150,7 @@ class HttpPeer:
             try:
                 return await self._once(sending)
             except _Refused as refused:
-                sending.begun, sending.is_heard = None, False
+                sending.is_begun = sending.is_heard = False
                 if tries == TRIES_MAX or not await self._put_right(refused, sending):
                     return refused.answer
         raise AssertionError("each try returns or is the last")
@@ -188,7 +182,7 @@ class HttpPeer:
         self, sending: _Sending, opened: Opened, body: bytes, headers: dict[str, str]
     ) -> Answered:
         sending.wanted.look()
-        sending.begun = self._monotonic()
+        sending.is_begun = True
         is_over = False
         try:
             async with self._endpoint.post(body, headers) as response:
@@ -203,7 +197,7 @@ class HttpPeer:
             if not is_over and not opened.is_stateless:  # there, a closed stream is no goodbye
                 self._soon_cancelled(sending)
 
-    async def _read(self, response: aiohttp.ClientResponse, sending: _Sending) -> Answered:
+    async def _read(self, response: Connection, sending: _Sending) -> Answered:
         if response.status == 202:
             raise Unreadable("it accepted a request as if it were a notification")
         if response.status >= 300:
@@ -213,7 +207,7 @@ class HttpPeer:
         return answer if answer is not None else await self._resumed(sending, place)
 
     async def _answer(
-        self, response: aiohttp.ClientResponse, sending: _Sending, place: Place
+        self, response: Connection, sending: _Sending, place: Place
     ) -> Answered | None:
         """The answer on this stream; nothing if it ended without one and can be gone on with."""
         try:
@@ -262,7 +256,7 @@ class HttpPeer:
                 return answer
         raise Unreadable("its stream ended without an answer")
 
-    async def _failure(self, response: aiohttp.ClientResponse, sending: _Sending) -> Answered:
+    async def _failure(self, response: Connection, sending: _Sending) -> Answered:
         """An answer with an error's status: the protocol's own error, if there is one in it."""
         status, opened = response.status, sending.opened
         assert opened is not None
@@ -309,14 +303,9 @@ class HttpPeer:
             task.exception()
 
     def _was_not_sent(self, sending: _Sending, error: BaseException) -> bool:
-        if sending.begun is None:
+        if not sending.is_begun:
             return True
-        if sending.is_heard:
-            return False
-        now = self._monotonic()
-        return isinstance(error, NOT_SENT) or closed_as_used(
-            self._session, error, began=sending.begun, now=now
-        )
+        return not sending.is_heard and isinstance(error, Unreachable | Crossed)
 
     def _soon_cancelled(self, sending: _Sending) -> None:
         """Tell the server that nobody waits any more."""

@@ -14,11 +14,11 @@ from quarterdeck.domain.errors import Unavailable
 from quarterdeck.domain.mcp.exchanges import Answered, Discovered, Unreadable, Wanted
 from quarterdeck.domain.servers import Server
 from quarterdeck.upstream.credentials import Shown
+from quarterdeck.upstream.pool import Pool
 from quarterdeck.upstream.tools.mcp_http import HttpPeer
 from quarterdeck.upstream.tools.mcp_listing import AskList, listed
 from quarterdeck.upstream.tools.mcp_process import Home
 from quarterdeck.upstream.tools.mcp_stdio import StdioPeer
-from quarterdeck.upstream.tools.sessions import open_session
 
 
 async def introduced(server: Server, secret: str | None) -> Listed:
@@ -35,14 +35,13 @@ async def introduced(server: Server, secret: str | None) -> Listed:
 
 
 async def _url(server: Server, headers: Mapping[str, str]) -> Listed:
-    async with open_session(time.monotonic) as session:
+    async with Pool() as pool:
         peer = HttpPeer(
-            session,
+            pool,
             server,
             capabilities=b"{}",
             instead=_nothing_else,
             known={},
-            monotonic=time.monotonic,
         )
         shown = Shown(server=server, headers=headers)
 

@@ -112,7 +112,7 @@ class Opening:
             number = next(self.numbers)
             line = written(wanted, number, version)
             async with self.endpoint.post(line, headers) as response:
-                session = response.headers.get(SESSION, "")
+                session = response.header(SESSION)
                 challenge = refusal(response)
                 other = None if challenge is None else await self.instead(shown, challenge)
                 if other is not None:

@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 
-import aiohttp
-
 from quarterdeck.checkpoint.bindings import Bindings
 from quarterdeck.domain.actions import Cleared
 from quarterdeck.domain.definitions import identity_of
@@ -28,6 +26,7 @@ from quarterdeck.domain.mcp.versions import HANDSHAKE, STATELESS
 from quarterdeck.domain.servers import Server
 from quarterdeck.domain.tools import Tool
 from quarterdeck.upstream.credentials import Credentials, Shown
+from quarterdeck.upstream.pool import Pool
 from quarterdeck.upstream.tools.mcp_http import HttpPeer
 from quarterdeck.upstream.tools.mcp_process import Home
 from quarterdeck.upstream.tools.mcp_stdio import StdioPeer
@@ -48,7 +47,7 @@ class _Kept:
 class Peers:
     """All of them."""
 
-    session: aiohttp.ClientSession
+    pool: Pool
     credentials: Credentials
     bindings: Bindings
     home: Home
@@ -197,12 +196,11 @@ class Peers:
     ) -> _Kept:
         def make() -> HttpPeer:
             return HttpPeer(
-                self.session,
+                self.pool,
                 server,
                 capabilities=asks,
                 instead=self.credentials.instead,
                 known=self.known if known is None else known,
-                monotonic=self.monotonic,
             )
 
         return self._find((identity_of(server), shown.account, asks, scope), make)

@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
-import aiohttp
-
 from quarterdeck.domain.dialects.sse import Splitter, data_of
 from quarterdeck.domain.limits import (
     SERVER_ANSWER_BYTES_MAX,
@@ -19,6 +17,7 @@ from quarterdeck.domain.limits import (
     SERVER_STREAM_BYTES_MAX,
 )
 from quarterdeck.domain.mcp.exchanges import Heard, Unreadable, depth_steps, heard
+from quarterdeck.upstream.connection import Connection
 
 JSON: Final = "application/json"
 EVENTS: Final = "text/event-stream"
@@ -32,15 +31,15 @@ class Place:
     retry_milliseconds: int | None = None
 
 
-async def messages(response: aiohttp.ClientResponse, place: Place) -> AsyncIterator[Heard]:
+async def messages(response: Connection, place: Place) -> AsyncIterator[Heard]:
     """The messages of an answer in order. Raises Unreadable where it is none of the protocol's."""
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    encoding = response.header("content-encoding").strip().lower()
     if encoding not in ("", "identity"):
         raise Unreadable("its answer is compressed, which nobody asked for")
-    length = response.content_length
-    if length is not None and length > SERVER_ANSWER_BYTES_MAX:
+    length = response.header("content-length")
+    if length.isdecimal() and int(length[:20]) > SERVER_ANSWER_BYTES_MAX:
         raise too_large()
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = response.header("content-type").partition(";")[0].strip().lower()
     if kind == JSON:
         yield await read(await body_of(response, SERVER_ANSWER_BYTES_MAX))
     elif kind == EVENTS:
@@ -50,14 +49,18 @@ async def messages(response: aiohttp.ClientResponse, place: Place) -> AsyncItera
         raise Unreadable(f"its answer is of the type `{kind[:60]}`, not {JSON} or {EVENTS}")
 
 
-async def body_of(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
+async def body_of(response: Connection, bytes_max: int) -> bytes:
     """A whole body; one that is larger is given up as soon as that shows."""
-    read_so_far = bytearray()
-    async for chunk in response.content.iter_any():
+    first = await response.more()
+    if response.is_whole and len(first) <= bytes_max:
+        return first
+    read_so_far = bytearray(first)
+    while len(read_so_far) <= bytes_max:
+        chunk = await response.more()
+        if not chunk:
+            return bytes(read_so_far)
         read_so_far += chunk
-        if len(read_so_far) > bytes_max:
-            raise too_large()
-    return bytes(read_so_far)
+    raise too_large()
 
 
 async def read(line: bytes) -> Heard:
@@ -87,10 +90,10 @@ class Pace:
         self._since = loop.time()
 
 
-async def _events(response: aiohttp.ClientResponse, place: Place) -> AsyncIterator[Heard]:
+async def _events(response: Connection, place: Place) -> AsyncIterator[Heard]:
     splitter = Splitter(event_bytes_max=SERVER_ANSWER_BYTES_MAX)
     pace, total = Pace(), 0
-    async for chunk in response.content.iter_any():
+    while chunk := await response.more():
         total += len(chunk)
         if total > SERVER_STREAM_BYTES_MAX:
             raise too_large()

@@ -1,4 +1,4 @@
-"""The connections of one process to its vendors: made, kept for the next call, and let go.
+"""The connections of one process to vendors and servers: made, kept for the next call, let go.
 
 A name is looked up once for all who ask at the same time, and addresses of either family race for
 the connection (RFC 8305): one that answers nobody costs a quarter of a second, not a call.
@@ -14,8 +14,12 @@ from typing import Final, NamedTuple, TypeAlias
 from aiohappyeyeballs import start_connection
 from aiohappyeyeballs.types import AddrInfoType
 
-from quarterdeck.domain.limits import NAME_SECONDS_MAX, VENDOR_ADDRESSES_MAX
-from quarterdeck.upstream.models.connection import Connection
+from quarterdeck.domain.limits import (
+    CLOSED_WHILE_SENDING_MILLISECONDS_MAX,
+    NAME_SECONDS_MAX,
+    UPSTREAM_ADDRESSES_MAX,
+)
+from quarterdeck.upstream.connection import Connection, Interrupted, Patience
 
 SECOND_ADDRESS_SECONDS: Final = 0.25  # RFC 8305 section 5
 #: What a name leads to, or why to nothing.
@@ -24,6 +28,10 @@ _Found: TypeAlias = Sequence[AddrInfoType] | str
 
 class Unreachable(Exception):
     """There is no connection, so nothing was sent."""
+
+
+class Crossed(Interrupted):
+    """The other end closed the connection as the request was on its way, and never read it."""
 
 
 class Origin(NamedTuple):
@@ -57,6 +65,29 @@ class Pool:
             looked_up.cancel()
         await asyncio.sleep(0)  # the transports say goodbye
 
+    async def ask(
+        self, origin: Origin, head: bytes, body: bytes, patience: Patience, *, connect: float
+    ) -> Connection:
+        """Send a request; the connection it went over, with the head of its answer.
+
+        `connect` bounds the connecting, in seconds. Raises Unreachable if nothing was sent,
+        Crossed if it was not read, Interrupted if nobody knows. Who gets it gives it back.
+        """
+        connection = self.take(origin)
+        is_new = connection is None
+        connection = connection or await self.connect(origin, connect)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            await connection.ask(head, body, patience)
+        except BaseException as error:  # also where the caller has left
+            connection.close()
+            took = (loop.time() - began) * 1000
+            if isinstance(error, Interrupted) and _has_crossed(error, took, is_new=is_new):
+                raise Crossed(str(error), said=False, dropped=True) from error
+            raise
+        return connection
+
     def take(self, origin: Origin) -> Connection | None:
         """An idle connection, if there is one."""
         idle = self._idle.get(origin)
@@ -67,7 +98,7 @@ class Pool:
         return None
 
     def give_back(self, connection: Connection) -> None:
-        """Keep a connection for the next call, if its answer has left it in order."""
+        """Keep a connection for the next call if its answer left it in order; else close it."""
         if connection.rest():
             self._idle.setdefault(self._open[connection], []).append(connection)
 
@@ -110,7 +141,7 @@ class Pool:
         loop = asyncio.get_running_loop()
         until, looking = self._names.get(origin, (0.0, None))
         if looking is None or until < loop.time():
-            if len(self._names) >= VENDOR_ADDRESSES_MAX:
+            if len(self._names) >= UPSTREAM_ADDRESSES_MAX:
                 self._names.clear()
             looking = loop.create_task(self._look_up(origin))
             self._names[origin] = (loop.time() + NAME_SECONDS_MAX, looking)
@@ -126,3 +157,14 @@ class Pool:
         except (OSError, UnicodeError) as error:
             self._names.pop(origin, None)  # the next one asks again
             return str(error) or type(error).__name__
+
+
+def _has_crossed(error: Interrupted, took_ms: float, *, is_new: bool) -> bool:
+    """Whether a connection was closed in the moment we sent on it.
+
+    A server that closes an idle connection never reads what crosses its goodbye. It shows as an
+    end without one byte of an answer, at once, on a connection that was used before; the same on a
+    new connection, or after a while, may be one that died at work.
+    """
+    soon = took_ms <= CLOSED_WHILE_SENDING_MILLISECONDS_MAX
+    return error.dropped and not error.said and soon and not is_new

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection to a vendor: a request goes out, its answer comes in as bytes.
+"""One HTTP/1.1 connection to a vendor or a server: a request goes out, its answer comes in.
 
 The parser is llhttp (httptools); here is what stands around it: order, limits, time, hang-ups.
 INVARIANT: a connection is used again only after an answer that ended where it said it would, with
@@ -14,8 +14,8 @@ import httptools
 
 from quarterdeck.domain.limits import (
     KEEPALIVE_SECONDS,
-    VENDOR_BUFFER_BYTES_MAX,
-    VENDOR_HEAD_BYTES_MAX,
+    UPSTREAM_BUFFER_BYTES_MAX,
+    UPSTREAM_HEAD_BYTES_MAX,
 )
 
 _BODILESS: Final = (204, 304)
@@ -40,6 +40,10 @@ class Patience(NamedTuple):
     total: float
 
 
+#: For whoever bounds the whole of an exchange in another way.
+PATIENT: Final = Patience(_FOREVER, _FOREVER, _FOREVER)
+
+
 class Connection(asyncio.Protocol):
     """Asks one thing at a time. Whoever has taken it from the pool gives it back or closes it."""
 
@@ -48,7 +52,7 @@ class Connection(asyncio.Protocol):
         self._ended = ended
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
-        # As lenient as clients mostly are with servers: vendors' proxies are not all strict.
+        # As lenient as clients mostly are: what stands before servers is not always strict.
         self._parser.set_dangerous_leniencies(
             lenient_headers=True,
             lenient_optional_cr_before_lf=True,
@@ -58,6 +62,7 @@ class Connection(asyncio.Protocol):
         self._timer_at = _FOREVER
         self._begin()
         self._asked = False
+        self._has_body = True
         self._reusable = True
 
     def _begin(self) -> None:
@@ -79,17 +84,25 @@ class Connection(asyncio.Protocol):
     # --- for whoever has taken it ----------------------------------------------------------------
 
     async def ask(self, head: bytes, body: bytes, patience: Patience) -> None:
-        """Send a request; returns with the first byte of the answer's body, or at its end."""
+        """Send a request; returns with the head of its answer. Raises Interrupted."""
         assert not self._asked, "one thing at a time"
         assert self._transport is not None
         self._begin()
         self._asked = True
+        self._has_body = not head.startswith(b"HEAD ")
         self._patience = patience
         self._until = self._loop.time() + patience.total
         self._expect(patience.first_byte)
         self._transport.writelines((head, body))
-        while not (self._chunks or self._whole):
+        while not self._headed:
             await self._something()
+
+    def header(self, name: str) -> str:
+        """What the answer says under a lower-case name; empty if nothing."""
+        for found, value in self.headers:
+            if found == name:
+                return value
+        return ""
 
     async def more(self) -> bytes:
         """What has come since; empty at the answer's end. Raises Interrupted."""
@@ -128,7 +141,7 @@ class Connection(asyncio.Protocol):
         return True
 
     def close(self) -> None:
-        """Hang up: the vendor stops generating. Nothing happens to one that is closed."""
+        """Hang up: whoever answers can stop. Nothing happens to one that is closed."""
         self._reusable = False
         if self._transport is not None:
             self._transport.abort()
@@ -164,11 +177,11 @@ class Connection(asyncio.Protocol):
             return
         if not self._headed:
             self._head_bytes += len(data)
-            if self._head_bytes > VENDOR_HEAD_BYTES_MAX:
+            if self._head_bytes > UPSTREAM_HEAD_BYTES_MAX:
                 self._fail("its headers have no end", dropped=False)
                 return
-        if self._held > VENDOR_BUFFER_BYTES_MAX and not self._paused and not self._whole:
-            # Who reads slowly makes the vendor wait, and is not the vendor's silence.
+        if self._held > UPSTREAM_BUFFER_BYTES_MAX and not self._paused and not self._whole:
+            # Who reads slowly makes the other end wait, and is not its silence.
             self._paused = True
             self._expect(_FOREVER)
             assert self._transport is not None
@@ -176,18 +189,18 @@ class Connection(asyncio.Protocol):
         elif not self._whole:
             waits = self._patience
             self._expect(waits.between_bytes if self._begun else waits.first_byte)
-        if self._chunks or self._whole:
+        if self._headed:
             self._wake()
 
     def eof_received(self) -> None:
-        """The vendor says no more: the end of an answer that named no other."""
+        """The other end says no more: the end of an answer that named no other."""
         if self._asked and self._headed and not self._framed and self._failure is None:
             self._whole = True
             self._wake()
         self._reusable = False
 
     def connection_lost(self, error: Exception | None) -> None:
-        """It is gone, by our doing or the vendor's."""
+        """It is gone, by our doing or the other end's."""
         self._transport = None
         self._parser = None  # it refers to us: so neither waits for the collector
         self._reusable = False
@@ -228,6 +241,8 @@ class Connection(asyncio.Protocol):
         if self.status < 200:
             return
         self._headed = True
+        if not self._has_body:  # the parser does not know, and would take what comes next for one
+            self._whole, self._reusable = True, False
         self._framed = self.status in _BODILESS
         for name, value in self.headers:
             if name == "content-length" or (name == "transfer-encoding" and _is_chunked(value)):
@@ -266,7 +281,8 @@ class Connection(asyncio.Protocol):
     def _ring(self) -> None:
         self._timer, self._timer_at = None, _FOREVER
         if self._loop.time() < self._deadline:
-            self._set_timer()
+            if self._deadline < _FOREVER:
+                self._set_timer()
         elif self._asked:
             self._fail("it was silent for too long", dropped=False)
         else:
