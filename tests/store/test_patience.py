@@ -1,4 +1,4 @@
-"""Writes nobody waits for: run ahead of the group they go with, committed with it, kept once."""
+"""Writes nobody waits for go with the next group, soon if none comes, and are kept once."""
 
 import asyncio
 from collections.abc import Callable
@@ -59,15 +59,12 @@ def patient(db: Any, write: Callable[[Transaction], Any]) -> "asyncio.Future[Any
     return asyncio.ensure_future(db.write(write, patient=True))
 
 
-@pytest.mark.parametrize("queues", [True, False])
-async def test_it_runs_while_nothing_else_is_to_be_done_and_goes_with_the_next_group(
-    sqlite_place: Place, queues: bool
-) -> None:
+async def test_it_goes_with_the_next_group(sqlite_place: Place) -> None:
     db = sqlite_place.open()
-    early, late = Write("early", queues=queues), Write("late", queues=queues)
+    early, late = Write("early"), Write("late")
     waiting = patient(db, early)
     await turns()
-    assert (early.ran, waiting.done(), seen(sqlite_place)) == (1, False, [])
+    assert (early.ran, waiting.done(), seen(sqlite_place)) == (0, False, [])
     await db.write(late)
     assert (early.ran, late.ran, waiting.result()) == (1, 1, "early")
     assert seen(sqlite_place) == ["early", "late"]
@@ -80,7 +77,7 @@ async def test_it_is_committed_soon_if_nobody_else_comes(sqlite_place: Place) ->
     assert (early.ran, seen(sqlite_place)) == (1, ["early"])
 
 
-async def test_several_run_ahead_of_one_group(sqlite_place: Place) -> None:
+async def test_several_go_with_one_group(sqlite_place: Place) -> None:
     db = sqlite_place.open()
     writes = [Write(f"{number}") for number in range(5)]
     waiting = []
@@ -105,7 +102,7 @@ async def test_one_that_raises_loses_only_its_own_work(sqlite_place: Place, queu
 
 
 @pytest.mark.parametrize("queues", [True, False])
-async def test_one_that_ran_ahead_is_kept_where_its_group_fails(
+async def test_one_is_kept_where_another_of_its_group_fails(
     sqlite_place: Place, queues: bool
 ) -> None:
     db = sqlite_place.open()
@@ -117,7 +114,7 @@ async def test_one_that_ran_ahead_is_kept_where_its_group_fails(
     assert seen(sqlite_place) == ["a"]
 
 
-async def test_one_that_ran_ahead_is_kept_when_the_database_closes(sqlite_place: Place) -> None:
+async def test_one_that_waits_is_kept_when_the_database_closes(sqlite_place: Place) -> None:
     db = sqlite_place.open()
     early = patient(db, Write("a"))
     await turns()

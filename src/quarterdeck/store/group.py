@@ -72,48 +72,12 @@ class Job(msgspec.Struct):
     error: BaseException | None = None
 
 
-def begun(
-    connection: WriteConnection,
-    batch: Batch,
-    group: Sequence[Job],
-    before: tuple[int, bytes],
-    *,
-    ran: int = 0,
-) -> bool:
-    """Run a group's functions up to its commit; `False` where the database is busy.
-
-    The first `ran` of them have run already (`begun_early`); `before` is where the chain stood.
-    """
+def begun(connection: WriteConnection, batch: Batch, group: Sequence[Job]) -> bool:
+    """Run a group's functions up to its commit; `False` where the database is busy."""
+    before = (connection.chain.number, connection.chain.previous)
     try:
-        if ran:
-            _run_rest(connection, batch, group[ran:])
-        else:
-            _run_all(connection, batch, group, connection.begin(()))
+        _run_all(connection, batch, group, connection.begin(()))
     except Exception:  # noqa: BLE001  it is run again in the thread, which says what is wrong
-        forget(connection, connection.chain, before)
-        return False
-    return True
-
-
-def begun_early(
-    connection: WriteConnection,
-    batch: Batch,
-    jobs: Sequence[Job],
-    before: tuple[int, bytes],
-    *,
-    ran: int,
-) -> bool:
-    """Run functions ahead of the group they will go with; `False` if all of it is undone.
-
-    Nothing is sent and nothing committed: `begun` goes on in the same transaction.
-    """
-    try:
-        if not ran:
-            fetched = connection.begin(())
-            batch.begin(connection.now, fetched)
-        for job in jobs:
-            _run_job(connection, batch, job)
-    except Exception:  # noqa: BLE001  they are run again with their group
         forget(connection, connection.chain, before)
         return False
     return True
@@ -173,12 +137,7 @@ def _run_all(
     if len(group) == 1:
         _run_alone(connection, batch, group[0])
         return
-    _run_rest(connection, batch, group)
-
-
-def _run_rest(connection: WriteConnection, batch: Batch, jobs: Sequence[Job]) -> None:
-    """Run functions in the open transaction, then what all of its group have queued."""
-    for job in jobs:
+    for job in group:
         _run_job(connection, batch, job)
     try:
         batch.send()

@@ -16,16 +16,7 @@ from quarterdeck.domain.errors import LimitExceeded, Unavailable
 from quarterdeck.domain.limits import WRITE_GROUP_MAX, WRITE_QUEUE_MAX
 from quarterdeck.store.batch import Batch
 from quarterdeck.store.database import Needs, WriteFunction
-from quarterdeck.store.group import (
-    GroupLost,
-    Job,
-    WriteConnection,
-    begun,
-    begun_early,
-    fail,
-    forget,
-    run_group,
-)
+from quarterdeck.store.group import GroupLost, Job, WriteConnection, begun, fail, forget, run_group
 
 T = TypeVar("T")
 PATIENCE_SECONDS: Final = 0.002
@@ -112,8 +103,7 @@ class LoopWriter:
     to a thread and be woken again it happens in the loop, else beside it (decision 0006).
 
     A patient write waits up to PATIENCE_SECONDS for a group that forms without it: nobody waits for
-    its commit, and the next urgent write takes it along for the price of none (decision 0005). Its
-    function runs meanwhile, in a transaction that is left open for them.
+    its commit, and the next urgent write takes it along for the price of none (decision 0005).
     """
 
     def __init__(self, connection: WriteConnection) -> None:
@@ -128,9 +118,6 @@ class LoopWriter:
         self._idle: asyncio.Event | None = None
         self._urgent = 0
         self._timer: asyncio.TimerHandle | None = None
-        #: So many of those that wait have run, in a transaction that is open; what was before it.
-        self._ran = 0
-        self._before = (0, b"")
 
     def submit(self, fn: WriteFunction[T], needs: Needs, *, patient: bool) -> "asyncio.Future[T]":
         """Queue a function; the future resolves after the commit."""
@@ -149,9 +136,7 @@ class LoopWriter:
         if self._urgent or self._closed or len(self._waiting) >= LOOP_GROUP_MAX:
             self._busy = True
             loop.call_soon(self._run_group)
-            return
-        loop.call_soon(self._run_early)
-        if self._timer is None:
+        elif self._timer is None:
             self._timer = loop.call_later(PATIENCE_SECONDS, self._lose_patience, loop)
 
     def _lose_patience(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -159,16 +144,6 @@ class LoopWriter:
         if self._waiting and not self._busy:
             self._busy = True
             self._run_group()
-
-    def _run_early(self) -> None:
-        """Run what nobody waits for while nothing else is to be done."""
-        if self._busy or self._ran == len(self._waiting):
-            return
-        if not self._ran:
-            self._before = (self._connection.chain.number, self._connection.chain.previous)
-        jobs = list(self._waiting)[self._ran :]
-        is_open = begun_early(self._connection, self._batch, jobs, self._before, ran=self._ran)
-        self._ran = len(self._waiting) if is_open else 0
 
     def _run_group(self) -> None:
         if len(self._waiting) <= LOOP_GROUP_MAX:
@@ -179,11 +154,8 @@ class LoopWriter:
             group = [self._waiting.popleft() for _ in range(LOOP_GROUP_MAX)]
             self._urgent -= sum(not job.patient for job in group)
         self._untidied += len(group)
-        ran, self._ran = self._ran, 0
-        if not ran:
-            self._before = (self._connection.chain.number, self._connection.chain.previous)
-        before = self._before
-        has_run = begun(self._connection, self._batch, group, before, ran=ran)
+        before = (self._connection.chain.number, self._connection.chain.previous)
+        has_run = begun(self._connection, self._batch, group)
         if has_run and self._pace.is_quick:
             self._pace.commit(self._connection, group, before)
             self._committed(group, None)
