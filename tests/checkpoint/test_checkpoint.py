@@ -125,6 +125,17 @@ async def test_a_write_repeated_at_once_without_a_key_is_answered_as_before(benc
     assert reads[0].action.id != reads[1].action.id, "a read may be repeated"
 
 
+async def test_an_answer_is_kept_where_the_same_call_is_answered_with_it(bench: Bench) -> None:
+    kept = [
+        await bench.done(bench.tool("pay")),
+        await bench.done(bench.tool("look_up", idempotency_key="k")),
+    ]
+    once = await bench.done(bench.tool("look_up"))
+    seals = bench.house.checkpoint.seals
+    assert [await seals.find_answer(one.action) is not None for one in kept] == [True, True]
+    assert await seals.find_answer(once.action) is None, "a read is made again"
+
+
 async def test_a_write_repeated_while_it_is_open_is_a_conflict(bench: Bench) -> None:
     admission = await bench.house.checkpoint.admit(bench.tool("pay"))
     assert isinstance(admission, Cleared)

@@ -120,7 +120,7 @@ def _asked_before(tx: Transaction, draft: Draft) -> Row | None:
             )
         return row
     tool = draft.ruling.contract
-    if not isinstance(tool, Tool) or tool.repeatable or tool.effect in ("read", "egress"):
+    if not isinstance(tool, Tool) or not tool.happens_once:
         return None
     row = actions.find_repeat(tx, action, tx.now - REPEAT_SECONDS * 1_000_000)
     if row is not None and actions.is_open(row):

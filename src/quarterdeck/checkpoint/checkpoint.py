@@ -221,7 +221,7 @@ class Checkpoint:
             used=used,
             prepared=prepared,
             labels=_result_labels(cleared) | (prepared.labels if prepared else labelling.NONE),
-            sealed_answer=await self.seals.seal_answer(action, receipt),
+            sealed_answer=await self.seals.seal_answer(cleared, receipt),
             nonces=(nonces[:NONCE_BYTES], nonces[NONCE_BYTES:]),
         )
         try:

@@ -11,10 +11,11 @@ from typing import Final
 
 import orjson
 
-from quarterdeck.domain.actions import Action, Receipt
+from quarterdeck.domain.actions import Action, Cleared, Receipt
 from quarterdeck.domain.errors import Unavailable
 from quarterdeck.domain.ids import RunId, TeamName
 from quarterdeck.domain.limits import SLICE_BYTES
+from quarterdeck.domain.tools import Tool
 from quarterdeck.keys import SealingKey
 from quarterdeck.store import sealed
 from quarterdeck.store.database import Database
@@ -51,10 +52,10 @@ class Seals:
         """The arguments an action was asked for with, if they were sealed."""
         return await self.find(action.run, action.team, name_of_arguments(action.id))
 
-    async def seal_answer(self, action: Action, receipt: Receipt) -> bytes | None:
-        """What can be asked for again exactly: a tool's result, a model's under a key."""
-        again = action.kind == "tool" or action.idempotency_key is not None
-        if receipt.status == "not_attempted" or not again:
+    async def seal_answer(self, cleared: Cleared, receipt: Receipt) -> bytes | None:
+        """The result, where the same call made again is answered with it; else it is not kept."""
+        action = cleared.action
+        if receipt.status == "not_attempted" or not _is_asked_again(cleared):
             return None
         is_large = len(receipt.result) > SLICE_BYTES
         body = await asyncio.to_thread(_body, receipt) if is_large else _body(receipt)
@@ -78,6 +79,14 @@ class Seals:
             if len(self._known) > RUN_KEYS_KNOWN_MAX:
                 self._known.popitem(last=False)
         return known
+
+
+def _is_asked_again(cleared: Cleared) -> bool:
+    """Whether the admission of another call may find this one (`admission.py`)."""
+    if cleared.action.idempotency_key is not None or cleared.approval is not None:
+        return True
+    tool = cleared.contract
+    return isinstance(tool, Tool) and (tool.happens_once or tool.confirm)
 
 
 def name_of_arguments(action: str) -> str:

@@ -157,3 +157,8 @@ class Tool:
     rates: tuple[Rate, ...] = ()
     confirm: bool = False
     secret: str | None = None
+
+    @property
+    def happens_once(self) -> bool:
+        """Whether the same call made again is answered with what came of the first one."""
+        return not self.repeatable and self.effect not in ("read", "egress")
