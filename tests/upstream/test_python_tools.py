@@ -36,6 +36,7 @@ from quarterdeck.upstream.tools.python import PythonTools
 
 CLOCK = SystemClock()
 LANDLOCK_VERSION = ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1)
+OTHERS: set[int] = set()
 READS = "def f(path):\n    return open(path, 'rb').read().decode('latin-1')"
 
 
@@ -43,6 +44,8 @@ READS = "def f(path):\n    return open(path, 'rb').read().decode('latin-1')"
 async def opened(home: Path, **changes: Any) -> AsyncIterator[PythonTools]:
     """Tools of a data folder, closed whatever happens; they leave no process behind."""
     made = PythonTools(folder=home / "data" / "tools", clock=CLOCK, **changes)
+    OTHERS.clear()
+    OTHERS.update(children())  # such as a database that another test has started
     try:
         yield made
     finally:
@@ -144,10 +147,25 @@ def is_alive(pid: int) -> bool:
     return state != "Z"
 
 
-def processes() -> list[int]:
+def children() -> list[int]:
     """The children of this process, those not reaped included."""
     mine = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     return [int(pid) for pid in mine]
+
+
+def processes() -> list[int]:
+    """Those that came since the tools were opened."""
+    return [pid for pid in children() if pid not in OTHERS]
+
+
+async def asked_again(tools: PythonTools, contract: Tool) -> Receipt:
+    """A call, made again where its process had died and so was not asked."""
+    receipt = await tools.call(cleared(contract))
+    for _ in range(3):
+        if receipt.status != "not_attempted":
+            break
+        receipt = await tools.call(cleared(contract))
+    return receipt
 
 
 async def soon(is_so: Callable[[], bool]) -> None:
@@ -455,12 +473,12 @@ async def test_an_idle_process_that_died_is_replaced_or_was_not_asked(tools: Pyt
     pid = value(await tools.call(cleared(contract)))
     os.kill(pid, signal.SIGKILL)
     await soon(lambda: pid not in processes())
-    second = value(await tools.call(cleared(contract)))
+    second = value(await asked_again(tools, contract))
     assert second != pid
     os.kill(second, signal.SIGKILL)
     wait_until(lambda: not is_alive(second))  # the event loop has not heard of this one
     assert (await tools.call(cleared(contract))).status == "not_attempted"
-    assert value(await tools.call(cleared(contract))) not in (pid, second)
+    assert value(await asked_again(tools, contract)) not in (pid, second)
 
 
 @under_both_loops
