@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from quarterdeck.domain.limits import CIRCUIT_CALLS_MIN
-from quarterdeck.store import budgets
+from quarterdeck.store import budgets, tallies
 from tests.cli.commands import command
 from tests.fleets import AGENT, files
 from tests.serving import OWNER, Running, running
@@ -144,6 +144,16 @@ async def test_a_fallback_is_recorded_and_each_attempt_charged_at_its_own_price(
         assert action["cost_nanousd"] == total
         assert await books(server) == (0, total)
         assert orjson.loads(well.requests[0].body)["model"] == "small-2"
+        by_target = {
+            row["target"]: (row["actions"], row["cost_nanousd"], row["output"])
+            for row in await server.house.db.read(
+                lambda tx: tallies.summed(tx, ("target",), "2000-01-01", "2999-01-01")
+            )
+        }
+        assert by_target == {
+            "local/small-1": (1, doubtful["cost_nanousd"], 50),
+            "second/small-2": (0, SECOND_COST, 5),
+        }, "asked for here, charged there"
 
 
 async def test_the_command_line_shows_each_attempt(tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ def _record(
     if draft.question is not None:
         _ask(tx, draft.question, admission, incarnation=incarnation)
     if isinstance(admission, Refused):
-        actions.tally(tx, action, day_of(tx.now), {"refused": 1})
+        actions.tally(tx, action, day_of(tx.now), {"actions": 1, "refused": 1})
 
 
 def _ask(

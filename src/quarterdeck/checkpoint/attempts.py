@@ -39,11 +39,10 @@ async def recorded(recorder: Recorder, cleared: Cleared, receipt: Receipt) -> Re
 
     One that was sent and never answered is charged as an estimate, and so is then the whole.
     """
-    attempts = [_priced(cleared, attempt) for attempt in receipt.attempts]
-    shown = []
-    for attempt in attempts:
+    attempts = []
+    for attempt in receipt.attempts:
         error = await recorder.redacted_text(cleared.action.team, attempt.error)
-        shown.append(replace(attempt, error=error).as_json())
+        attempts.append(replace(_priced(cleared, attempt), error=error))
     source = receipt.usage_source
     if any(attempt.estimated for attempt in attempts):
         source = "estimated"
@@ -52,7 +51,8 @@ async def recorded(recorder: Recorder, cleared: Cleared, receipt: Receipt) -> Re
         usage=added(attempt.usage.as_json() for attempt in attempts if attempt.usage is not None),
         usage_source=source,
         cost_nanousd=sum(attempt.cost_nanousd for attempt in attempts),
-        detail=receipt.detail | {"attempts": shown},
+        detail=receipt.detail | {"attempts": [attempt.as_json() for attempt in attempts]},
+        attempts=tuple(attempts),
     )
 
 

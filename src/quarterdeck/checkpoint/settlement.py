@@ -81,10 +81,19 @@ def _record_overrun(tx: Transaction, settlement: Settlement, overrun: int) -> No
 
 
 def _count(tx: Transaction, settlement: Settlement) -> None:
-    counted = {"cost_nanousd": settlement.used.nanousd}
-    if settlement.receipt.usage is not None:
-        counted |= settlement.receipt.usage.as_json()
-    if settlement.receipt.status == "failed":
+    """Count an action where it was to go, and what it cost where that was charged."""
+    action, receipt = settlement.action, settlement.receipt
+    day = day_of(action.proposed_at)
+    left = settlement.used.nanousd
+    for attempt in receipt.attempts:
+        left -= attempt.cost_nanousd
+        if attempt.usage is not None:
+            spent = {"cost_nanousd": attempt.cost_nanousd, **attempt.usage.as_json()}
+            target = f"{attempt.vendor}/{attempt.model}"
+            actions.tally(tx, action, day, spent, target=target)
+    counted = {"actions": 1, "cost_nanousd": left}
+    if receipt.usage is not None and not receipt.attempts:
+        counted |= receipt.usage.as_json()
+    if receipt.status == "failed":
         counted["failed"] = 1
-    day = day_of(settlement.action.proposed_at)
-    actions.tally(tx, settlement.action, day, counted)
+    actions.tally(tx, action, day, counted)

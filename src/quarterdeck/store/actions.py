@@ -183,14 +183,18 @@ def finish(
     return {name: row[name] for name in SETTLED}
 
 
-def tally(tx: Transaction, action: Action, day: str, counted: Mapping[str, int]) -> None:
-    """Count an ended action into its day; `counted` names the columns that are not zero."""
-    key = (day, action.team, action.agent, action.kind, action.target)
+def tally(
+    tx: Transaction, action: Action, day: str, counted: Mapping[str, int], *, target: str = ""
+) -> None:
+    """Count into the day of an action; `counted` names the columns that are not zero.
+
+    `target` is where something was charged that was to go elsewhere.
+    """
+    key = (day, action.team, action.agent, action.kind, target or action.target)
     queued = tx.queued(_TALLY, key)
     row: dict[str, Any] = (
         dict(zip(_TALLIED, (*key, *_NO_COUNTS), strict=True)) if queued is None else {**queued}
     )
-    row["actions"] += 1
     for column, count in counted.items():
         row[column] += count
     tx.later(_TALLY, row, key=key)
