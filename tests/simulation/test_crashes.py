@@ -47,7 +47,7 @@ def test_two_effects_never_come_out_of_one_approval(first: int, tmp_path: Path) 
         world = asyncio.run(_seed(seed, tmp_path / str(seed), **asked))
         crashes += world.crashes
         outcomes += world.outcomes
-    assert outcomes["approvals given back"] >= PER_TEST
-    assert outcomes["approvals spent"] >= PER_TEST // 2, "and used again"
+    assert outcomes["approvals given back"]
+    assert outcomes["approvals spent"], "and used again"
     assert crashes["before a commit"], "also before it is given back"
     assert crashes["after a commit"], "also after that"

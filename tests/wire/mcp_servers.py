@@ -33,8 +33,11 @@ class Asked:
 
     @property
     def says(self) -> str:
-        """The method of the message."""
-        return str(self.json.get("method", ""))
+        """The method of the message; empty where there is none, as in a form for an issuer."""
+        try:
+            return str(self.json.get("method", ""))
+        except ValueError:
+            return ""
 
 
 Act: TypeAlias = Callable[["McpServer", Asked, asyncio.StreamWriter], Awaitable[None]]
@@ -149,26 +152,28 @@ class McpServer:
             writer.write(result_of(asked, text(said)))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            while True:
-                asked = await _read(reader)
-                if asked is None:
-                    break
-                self.asked.append(asked)
-                answering = asyncio.create_task(self.answer(asked, writer))
-                gone = asyncio.create_task(reader.read(1)) if asked.says == "tools/call" else None
-                if gone is not None:
-                    await asyncio.wait((answering, gone), return_when=asyncio.FIRST_COMPLETED)
-                    if gone.done() and not answering.done():
-                        self.hung_up.set()
-                        answering.cancel()
-                    elif not gone.done():
-                        gone.cancel()
-                        await asyncio.wait((gone,))
-                with contextlib.suppress(asyncio.CancelledError):
-                    await answering
-                await writer.drain()
-        writer.close()
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                await self._answered(reader, writer)
+        finally:
+            writer.close()
+
+    async def _answered(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while (asked := await _read(reader)) is not None:
+            self.asked.append(asked)
+            answering = asyncio.create_task(self.answer(asked, writer))
+            gone = asyncio.create_task(reader.read(1)) if asked.says == "tools/call" else None
+            if gone is not None:
+                await asyncio.wait((answering, gone), return_when=asyncio.FIRST_COMPLETED)
+                if gone.done() and not answering.done():
+                    self.hung_up.set()
+                    answering.cancel()
+                elif not gone.done():
+                    gone.cancel()
+                    await asyncio.wait((gone,))
+            with contextlib.suppress(asyncio.CancelledError):
+                await answering
+            await writer.drain()
 
 
 async def _read(reader: asyncio.StreamReader) -> Asked | None:
